@@ -1,0 +1,95 @@
+"""Async SDK for the Lighter exchange: orders, streams, a local exchange.
+
+The names below load on first use, so that `import wrappy` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wrappy.errors import (
+        AuthRejectedError,
+        BookGapError,
+        ConfigError,
+        ConnectError,
+        CredentialsError,
+        InvalidOrderError,
+        LaneHeldError,
+        NonceRejectedError,
+        OrderDeniedError,
+        OrderNotFoundError,
+        OrderRejectedError,
+        ProtocolError,
+        RateLimitedError,
+        RequestTimeoutError,
+        RiskDeniedError,
+        SendOutcomeUnknownError,
+        SignerError,
+        StreamClosedError,
+        TransportError,
+        UnknownMarketError,
+        UsageError,
+        VenueError,
+        VenueUnavailableError,
+        WrappyError,
+    )
+    from wrappy.lighter.config import DealerConfig
+    from wrappy.lighter.dealer import LighterDealer
+    from wrappy.lighter.ws import WsInfo
+
+    __version__: str
+
+__all__ = [
+    "AuthRejectedError",
+    "BookGapError",
+    "ConfigError",
+    "ConnectError",
+    "CredentialsError",
+    "DealerConfig",
+    "InvalidOrderError",
+    "LaneHeldError",
+    "LighterDealer",
+    "NonceRejectedError",
+    "OrderDeniedError",
+    "OrderNotFoundError",
+    "OrderRejectedError",
+    "ProtocolError",
+    "RateLimitedError",
+    "RequestTimeoutError",
+    "RiskDeniedError",
+    "SendOutcomeUnknownError",
+    "SignerError",
+    "StreamClosedError",
+    "TransportError",
+    "UnknownMarketError",
+    "UsageError",
+    "VenueError",
+    "VenueUnavailableError",
+    "WrappyError",
+    "WsInfo",
+    "__version__",
+]
+
+_HOMES = {
+    "DealerConfig": "wrappy.lighter.config",
+    "LighterDealer": "wrappy.lighter.dealer",
+    "WsInfo": "wrappy.lighter.ws",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - slow, rarely asked
+
+        return version("wrappy-lighter")
+    if name not in __all__:
+        raise AttributeError(f"module 'wrappy' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES.get(name, "wrappy.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,224 @@
+"""Every exception that wrappy raises, sorted by what is known of the outcome.
+
+The question after a failure is never "which class" but "may the order exist?".
+Each class answers it with `outcome`::
+
+    WrappyError
+    ├── ConfigError                  not_sent   settings that cannot work
+    │   ├── UnknownMarketError       not_sent   no such symbol or market index
+    │   └── CredentialsError         not_sent   key missing, malformed or reserved
+    ├── UsageError                   not_sent   the call is out of place
+    ├── OrderDeniedError             not_sent   refused here, no nonce spent
+    │   ├── InvalidOrderError        not_sent   a field is wrong (`field`, `value`)
+    │   └── RiskDeniedError          not_sent   a risk limit stands in the way
+    ├── SignerError                  not_sent   the local signer failed
+    ├── VenueError                   refused    the exchange said no (`code`)
+    │   ├── NonceRejectedError       refused    21104, 21105
+    │   ├── AuthRejectedError        refused    key, signature or token not accepted
+    │   ├── OrderRejectedError       refused    217xx and other order rules
+    │   ├── OrderNotFoundError       refused    no such order is live
+    │   ├── RateLimitedError         refused    429, 405, 23000
+    │   └── VenueUnavailableError    unknown    5xx, 29500, 29501
+    ├── TransportError               unknown    the network failed
+    │   ├── ConnectError             not_sent   no connection was made
+    │   ├── RequestTimeoutError      unknown    no answer in time
+    │   ├── StreamClosedError        unknown    the WebSocket ended
+    │   ├── LaneHeldError            not_sent   an earlier send is still in doubt
+    │   └── SendOutcomeUnknownError  unknown    transactions may have arrived
+    └── ProtocolError                unknown    an answer that cannot be read
+        └── BookGapError             not_sent   the book is not continuous
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Outcome = Literal["not_sent", "refused", "unknown"]
+
+
+class WrappyError(Exception):
+    """Base of every exception of this package.
+
+    Attributes:
+        outcome: what is known of the request: it never left (`not_sent`), the
+            exchange declined it (`refused`), or it may have been carried out
+            (`unknown`).
+        retryable: whether the same call can succeed later without a change.
+    """
+
+    outcome: ClassVar[Outcome] = "not_sent"
+    retryable: ClassVar[bool] = False
+
+
+class ConfigError(WrappyError, ValueError):
+    """A setting that cannot work; the message names it, its value and the fix."""
+
+
+class UnknownMarketError(ConfigError):
+    """The exchange lists no market of this symbol or index."""
+
+
+class CredentialsError(ConfigError):
+    """A key is missing, malformed, reserved or does not belong to the account."""
+
+
+class UsageError(WrappyError, RuntimeError):
+    """The call is out of place: a closed dealer, a flush inside `batch()`."""
+
+
+class OrderDeniedError(WrappyError):
+    """The order was refused here, before a nonce was taken or a byte was sent.
+
+    Attributes:
+        reason: why, in words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class InvalidOrderError(OrderDeniedError, ValueError):
+    """An order field has a value the exchange could not accept.
+
+    Attributes:
+        field: name of the argument at fault, such as `price`.
+        value: what was given.
+    """
+
+    def __init__(self, field: str, value: object, fix: str) -> None:
+        shown = str(value) if isinstance(value, Decimal) else repr(value)
+        super().__init__(f"{field}: {shown} {fix}")
+        self.field = field
+        self.value = value
+
+
+class RiskDeniedError(OrderDeniedError):
+    """A risk limit of the caller stands in the way."""
+
+
+class SignerError(WrappyError):
+    """The local signer failed; nothing was sent."""
+
+
+class VenueError(WrappyError):
+    """The exchange declined the request.
+
+    Attributes:
+        code: the exchange's error code, or the HTTP status if it gave none.
+        message: the exchange's words.
+        endpoint: path or WebSocket request type that was asked.
+    """
+
+    outcome: ClassVar[Outcome] = "refused"
+
+    def __init__(self, code: int, message: str, endpoint: str = "") -> None:
+        where = f" ({endpoint})" if endpoint else ""
+        super().__init__(f"{code} {message}{where}")
+        self.code = code
+        self.message = message
+        self.endpoint = endpoint
+
+
+class NonceRejectedError(VenueError):
+    """The nonce is not the key's next one; it was not consumed."""
+
+    retryable: ClassVar[bool] = True
+
+
+class AuthRejectedError(VenueError):
+    """Key, signature or token was not accepted."""
+
+
+class OrderRejectedError(VenueError):
+    """The exchange's order rules refuse the transaction."""
+
+
+class OrderNotFoundError(VenueError):
+    """No such order is live on the account."""
+
+
+class RateLimitedError(VenueError):
+    """Too many requests; the exchange asks for a pause.
+
+    Attributes:
+        retry_after_s: seconds until the exchange listens again, if it said so.
+    """
+
+    retryable: ClassVar[bool] = True
+    retry_after_s: float | None = None
+
+
+class VenueUnavailableError(VenueError):
+    """The exchange failed internally; whether it acted is not known."""
+
+    outcome: ClassVar[Outcome] = "unknown"
+    retryable: ClassVar[bool] = True
+
+
+class TransportError(WrappyError):
+    """The network failed somewhere between here and the exchange."""
+
+    outcome: ClassVar[Outcome] = "unknown"
+    retryable: ClassVar[bool] = True
+
+
+class ConnectError(TransportError):
+    """No connection could be made, so nothing was sent."""
+
+    outcome: ClassVar[Outcome] = "not_sent"
+
+
+class RequestTimeoutError(TransportError):
+    """No answer came in time."""
+
+
+class StreamClosedError(TransportError):
+    """The WebSocket ended while something was expected from it."""
+
+
+class LaneHeldError(TransportError):
+    """An earlier send on this key is still in doubt, so nothing new was sent."""
+
+    outcome: ClassVar[Outcome] = "not_sent"
+
+
+class SendOutcomeUnknownError(TransportError):
+    """Signed transactions left, no answer came back: they may be executed.
+
+    Do not send the same intent again; ask by `tx_hashes` or by
+    `client_order_indices` what became of it.
+
+    Attributes:
+        client_order_indices: orders in doubt.
+        tx_hashes: hashes of the transactions in doubt, in sending order.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, client_order_indices: Sequence[int], tx_hashes: Sequence[str]
+    ) -> None:
+        super().__init__(
+            f"no answer for {len(tx_hashes)} transaction(s); orders in doubt: "
+            f"{list(client_order_indices)}"
+        )
+        self.client_order_indices = tuple(client_order_indices)
+        self.tx_hashes = tuple(tx_hashes)
+
+
+class ProtocolError(WrappyError):
+    """An answer of the exchange cannot be read."""
+
+    outcome: ClassVar[Outcome] = "unknown"
+
+
+class BookGapError(ProtocolError):
+    """The order book missed a change and must not be used until it is rebuilt."""
+
+    outcome: ClassVar[Outcome] = "not_sent"
+    retryable: ClassVar[bool] = True

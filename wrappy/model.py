@@ -1,0 +1,270 @@
+"""Values that every room shares: markets, orders, fills, positions.
+
+Prices and sizes inside are integers: ticks and lots of the market. `Decimal`
+stands only in what a caller sees.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeAlias
+
+Money: TypeAlias = float | int | str | Decimal
+"""What callers may pass as a price or a size."""
+
+
+class Side(enum.Enum):
+    """Direction of an order."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def is_ask(self) -> bool:
+        """Whether this is the selling side."""
+        return self is Side.SELL
+
+
+class OrderType(enum.IntEnum):
+    """Order types by their number on the wire (official signer's list)."""
+
+    LIMIT = 0
+    MARKET = 1
+    STOP_LOSS = 2
+    STOP_LOSS_LIMIT = 3
+    TAKE_PROFIT = 4
+    TAKE_PROFIT_LIMIT = 5
+    TWAP = 6
+
+
+class TimeInForce(enum.IntEnum):
+    """Times in force by their number on the wire."""
+
+    IMMEDIATE_OR_CANCEL = 0
+    GOOD_TILL_TIME = 1
+    POST_ONLY = 2
+
+
+class SelfTrade(enum.IntEnum):
+    """What happens when an order meets an order of the same owner (attribute 6)."""
+
+    EXPIRE_MAKER = 0
+    EXPIRE_TAKER = 1
+    EXPIRE_BOTH = 2
+    REDUCE = 3
+
+
+class OrderStatus(enum.Enum):
+    """Life of one of our orders, as this client knows it."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    OPEN = "open"
+    PARTIALLY_FILLED = "partially_filled"
+    PENDING_CANCEL = "pending_cancel"
+    UNKNOWN = "unknown"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing can happen to the order any more."""
+        return self in TERMINAL_STATUSES
+
+
+TERMINAL_STATUSES = frozenset(
+    {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED}
+)
+
+
+class ReceiptStage(enum.Enum):
+    """How far an order's first transaction is known to have come."""
+
+    QUEUED = "queued"
+    """It waits here for a flush."""
+
+    ACCEPTED = "accepted"
+    """The exchange has checked and numbered it; it is not executed yet."""
+
+    EXECUTED = "executed"
+    """It was carried out: the order rests, traded or was taken away since."""
+
+    REJECTED = "rejected"
+    """The exchange said no, at the door or when it was carried out."""
+
+    UNKNOWN = "unknown"
+    """It left, no answer came back: it may exist."""
+
+    NOT_SENT = "not_sent"
+    """It never left this program and will not."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing about the first transaction is open any more."""
+        return self in _SETTLED_STAGES
+
+
+_SETTLED_STAGES = frozenset(
+    {ReceiptStage.EXECUTED, ReceiptStage.REJECTED, ReceiptStage.NOT_SENT}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What is known of one order: accepted or not, executed or not.
+
+    Attributes:
+        client_order_index: the order.
+        stage: how far its first transaction has come.
+        status: where the order itself stands.
+        tx_hash: hash of its first transaction; None while it is not known.
+        filled: traded so far, in the base asset, unsigned.
+        price: limit or worst price in USDC; None when not known.
+        size: total size in the base asset, unsigned; None when not known.
+        reason: what went wrong or ended it, in words; empty while nothing did.
+        queued_at_s: when it was queued here; None for an order placed elsewhere.
+            Times are unix seconds by this machine's clock.
+        accepted_at_s: when the acceptance was known here, None before.
+        settled_at_s: when execution or rejection was known here, None before.
+    """
+
+    client_order_index: int
+    stage: ReceiptStage
+    status: OrderStatus
+    tx_hash: str | None
+    filled: Decimal
+    price: Decimal | None
+    size: Decimal | None
+    reason: str
+    queued_at_s: float | None
+    accepted_at_s: float | None
+    settled_at_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One market's facts, as `orderBookDetails` tells them.
+
+    Attributes:
+        symbol: name such as `ETH`.
+        market_id: index on the wire; 0..254 perpetuals.
+        price_decimals: a tick is 10**-price_decimals USDC.
+        size_decimals: a lot is 10**-size_decimals of the base asset.
+        min_base_amount: smallest resting order, in lots.
+        min_quote_amount: smallest resting order's value, in 1e-6 USDC.
+        order_quote_limit: largest order's value, in 1e-6 USDC.
+        initial_margin_fraction: default initial margin, in 1e-4.
+        min_initial_margin_fraction: initial margin at the highest leverage, in 1e-4.
+        maintenance_margin_fraction: in 1e-4.
+        closeout_margin_fraction: in 1e-4.
+        active: whether the market trades.
+    """
+
+    symbol: str
+    market_id: int
+    price_decimals: int
+    size_decimals: int
+    min_base_amount: int = 1
+    min_quote_amount: int = 0
+    order_quote_limit: int = 281_474_976_710_655
+    initial_margin_fraction: int = 500
+    min_initial_margin_fraction: int = 200
+    maintenance_margin_fraction: int = 120
+    closeout_margin_fraction: int = 80
+    active: bool = True
+
+    @property
+    def price_scale(self) -> int:
+        """Ticks in one USDC."""
+        return int(10**self.price_decimals)
+
+    @property
+    def size_scale(self) -> int:
+        """Lots in one unit of the base asset."""
+        return int(10**self.size_decimals)
+
+    @property
+    def tick_size(self) -> Decimal:
+        """Smallest price step in USDC."""
+        return Decimal(1).scaleb(-self.price_decimals)
+
+    @property
+    def lot_size(self) -> Decimal:
+        """Smallest size step in the base asset."""
+        return Decimal(1).scaleb(-self.size_decimals)
+
+    @property
+    def quote_multiplier(self) -> int:
+        """Quote units (1e-6 USDC) in one lot at a price of one tick."""
+        return int(10 ** (6 - self.price_decimals - self.size_decimals))
+
+    def price(self, price_int: int) -> Decimal:
+        """Return `price_int` ticks in USDC."""
+        return Decimal(price_int).scaleb(-self.price_decimals)
+
+    def size(self, base_amount: int) -> Decimal:
+        """Return `base_amount` lots in the base asset."""
+        return Decimal(base_amount).scaleb(-self.size_decimals)
+
+
+def usdc(quote_amount: int) -> Decimal:
+    """Return `quote_amount` (1e-6 USDC) in USDC."""
+    return Decimal(quote_amount).scaleb(-6)
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One public trade.
+
+    Attributes:
+        trade_id: grows with time; the natural key against duplicates.
+        market_id: market of the trade.
+        price: in USDC.
+        size: in the base asset, unsigned.
+        side: side of the taker.
+        timestamp_ms: venue time, unix milliseconds.
+    """
+
+    trade_id: int
+    market_id: int
+    price: Decimal
+    size: Decimal
+    side: Side
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One market's position of an account.
+
+    Attributes:
+        market_id: market of the position.
+        symbol: its name.
+        size: signed, positive when long, in the base asset.
+        average_entry_price: in USDC; 0 when flat.
+        realized_pnl: in USDC.
+        unrealized_pnl: in USDC at the mark price.
+    """
+
+    market_id: int
+    symbol: str
+    size: Decimal
+    average_entry_price: Decimal
+    realized_pnl: Decimal
+    unrealized_pnl: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PriceLevel:
+    """One price of a book.
+
+    Attributes:
+        price: in USDC.
+        size: all that rests there, in the base asset.
+    """
+
+    price: Decimal
+    size: Decimal
