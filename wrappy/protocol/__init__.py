@@ -1,0 +1,1 @@
+"""The exchange's facts as data and pure functions."""

@@ -1,0 +1,112 @@
+"""Names of the WebSocket channels and the rules that hold for each.
+
+Requests spell a channel with slashes (`order_book/0`), answers with colons
+(`order_book:0`); some answers were seen with slashes as well, so reading accepts
+both. Source: the official WebSocket reference, recorded frames.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,14}")
+"""The one spelling of an index: two names of one channel would be two channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelKind:
+    """What a channel is.
+
+    Attributes:
+        name: first part of the channel's name.
+        parameters: how many indices follow, at most.
+        private: whether subscribing needs a token.
+        account_at: position of the account index among the parameters, or None.
+    """
+
+    name: str
+    parameters: int
+    private: bool = False
+    account_at: int | None = None
+
+
+CHANNELS: Final[dict[str, ChannelKind]] = {
+    kind.name: kind
+    for kind in (
+        ChannelKind("order_book", 1),
+        ChannelKind("ticker", 1),
+        ChannelKind("trade", 1),
+        ChannelKind("market_stats", 1),
+        ChannelKind("height", 0),
+        ChannelKind("account_all", 1, account_at=0),
+        ChannelKind("account_all_positions", 1, account_at=0),
+        ChannelKind("account_all_trades", 1, account_at=0),
+        ChannelKind("user_stats", 1, account_at=0),
+        ChannelKind("account_all_orders", 1, private=True, account_at=0),
+        ChannelKind("account_all_assets", 1, private=True, account_at=0),
+        ChannelKind("account_orders", 2, private=True, account_at=1),
+        ChannelKind("account_market", 2, private=True, account_at=1),
+        ChannelKind("account_tx", 1, private=True, account_at=0),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel with its indices, such as `account_orders` of market 0, account 7."""
+
+    kind: ChannelKind
+    parameters: tuple[str, ...]
+
+    @property
+    def request_name(self) -> str:
+        """Spelling in subscribe and unsubscribe requests."""
+        return "/".join((self.kind.name, *self.parameters))
+
+    @property
+    def reply_name(self) -> str:
+        """Spelling in the exchange's frames."""
+        return ":".join((self.kind.name, *self.parameters))
+
+    @property
+    def account_index(self) -> int | None:
+        """The account the channel tells of, if any."""
+        at = self.kind.account_at
+        return None if at is None else int(self.parameters[at])
+
+    @property
+    def market_index(self) -> int | None:
+        """The market the channel tells of, if it tells of one."""
+        if self.kind.account_at == 0 or not self.parameters:
+            return None
+        return int(self.parameters[0]) if self.parameters[0].isdecimal() else None
+
+
+def parse_channel(text: str) -> Channel | None:
+    """Return the channel that `text` names in either spelling, or None."""
+    name, *parameters = text.replace(":", "/").split("/")
+    kind = CHANNELS.get(name)
+    if kind is None or len(parameters) != kind.parameters:
+        return None
+    for at, parameter in enumerate(parameters):
+        whole = _INDEX.fullmatch(parameter)
+        everything = name == "market_stats" and at == 0 and parameter == "all"
+        if not (whole or everything):
+            return None
+    return Channel(kind, tuple(parameters))
+
+
+@lru_cache(maxsize=4_096)
+def channel(name: str, *parameters: int | str) -> Channel:
+    """Return a channel by its kind and indices.
+
+    Raises:
+        ValueError: no such channel, or the wrong number of indices.
+    """
+    found = parse_channel("/".join((name, *map(str, parameters))))
+    if found is None:
+        raise ValueError(f"channel: {name!r} with {parameters!r} does not exist")
+    return found

@@ -1,0 +1,99 @@
+"""Market metadata: reading `orderBookDetails`, and a table for when it is silent.
+
+The table is a fallback for a moment in which the exchange cannot tell; who sends
+orders uses it only after naming the same scales. Source of the table: published
+captures of the exchange's metadata (May to September 2026).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from wrappy.errors import ProtocolError, UnknownMarketError
+from wrappy.model import Market
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+BUNDLED_MARKETS: Final[tuple[Market, ...]] = (
+    Market("ETH", 0, 2, 4, 50, 10_000_000),
+    Market("BTC", 1, 1, 5, 10, 10_000_000),
+    Market("SOL", 2, 3, 3, 50, 10_000_000),
+    Market("1000PEPE", 4, 6, 0, 3000, 10_000_000),
+    Market("BNB", 25, 4, 2, 2, 10_000_000),
+    Market("AAVE", 27, 3, 3, 80, 10_000_000),
+    Market("AAPL", 113, 3, 3, 20, 10_000_000),
+)
+
+
+def _units(text: Any, decimals: int, field: str) -> int:
+    whole, _, part = str(text).partition(".")
+    digits = whole + part
+    if not (whole and digits.isascii() and digits.isdigit()):
+        raise ProtocolError(f"{field}: {text!r} is not a decimal number")
+    return int(whole + part[:decimals].ljust(decimals, "0"))
+
+
+def market_from_details(row: Mapping[str, Any]) -> Market:
+    """Return the market that one entry of `order_book_details` describes.
+
+    Raises:
+        ProtocolError: a field is missing or cannot be read.
+    """
+    try:
+        size_decimals = int(row["size_decimals"])
+        return Market(
+            symbol=str(row["symbol"]),
+            market_id=int(row["market_id"]),
+            price_decimals=int(row["price_decimals"]),
+            size_decimals=size_decimals,
+            min_base_amount=_units(
+                row["min_base_amount"], size_decimals, "min_base_amount"
+            ),
+            min_quote_amount=_units(row["min_quote_amount"], 6, "min_quote_amount"),
+            order_quote_limit=_units(row["order_quote_limit"], 6, "order_quote_limit"),
+            initial_margin_fraction=int(row["default_initial_margin_fraction"]),
+            min_initial_margin_fraction=int(row["min_initial_margin_fraction"]),
+            maintenance_margin_fraction=int(row["maintenance_margin_fraction"]),
+            closeout_margin_fraction=int(row["closeout_margin_fraction"]),
+            active=row["status"] == "active",
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError(f"orderBookDetails: unreadable market: {error}") from error
+
+
+def markets_from_details(body: Mapping[str, Any]) -> tuple[Market, ...]:
+    """Return the perpetual markets of an `orderBookDetails` answer."""
+    return tuple(
+        market_from_details(row) for row in body.get("order_book_details") or ()
+    )
+
+
+def find_market(
+    markets: Iterable[Market],
+    *,
+    symbol: str | None = None,
+    market_id: int | None = None,
+) -> Market:
+    """Return the market of a symbol or an index.
+
+    Raises:
+        UnknownMarketError: nothing fits, or both are given and disagree.
+    """
+    known = tuple(markets)
+    if symbol is None and market_id is None:
+        raise UnknownMarketError("symbol: not given; name a market by symbol or index")
+    for market in known:
+        by_symbol = symbol is None or market.symbol.upper() == symbol.upper()
+        by_index = market_id is None or market.market_id == market_id
+        if by_symbol and by_index:
+            return market
+    names = ", ".join(sorted(market.symbol for market in known)) or "none"
+    asked = " and ".join(
+        f"{field}: {value!r}"
+        for field, value in (("symbol", symbol), ("market_index", market_id))
+        if value is not None
+    )
+    raise UnknownMarketError(
+        f"{asked} is not a market of this exchange; known: {names}"
+    )

@@ -1,0 +1,450 @@
+"""Layer-2 transactions: their numbers, their JSON fields and what is hashed.
+
+This module owns the wire form of a transaction. It computes no hash itself: it
+says which integers go into one, in which order, and refuses anything that is not
+exactly a transaction of its type. The field lists and the hashing order follow
+the exchange's published signer, whose output the tests compare with.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_TX_INFO_CHARACTERS = 16_384
+"""Longest `tx_info` text that is looked at; a full order group needs about 1,200."""
+
+MAX_TX_INFO_BRACKETS = 64
+"""Most opening brackets in one, so that nothing is nested deep; a group has six."""
+
+MAX_NONCE = 2**48 - 1
+"""Largest nonce the prover's circuits accept."""
+
+MAX_ORDER_INDEX = 2**60 - 1
+"""Largest index of an order; up to 2**48-1 it is a client order index."""
+
+DEFAULT_ORDER_EXPIRY = -1
+"""Order expiry that a signer replaces by the time 28 days from now."""
+
+NIL_MARKET_INDEX = 255
+"""Market number that stands for "no market" in attribute 5."""
+
+_INT64_MAX = 2**63 - 1
+_UINT48_MAX = 2**48 - 1
+_UINT32_MAX = 2**32 - 1
+_MAX_MARKET_INDEX = 4_095
+_MAX_ATTRIBUTES = 4
+_MEMO_BYTES = 32
+_PUBLIC_KEY_BYTES = 40
+_LIMB_BYTES = 8
+_ORDERS_IN_GROUP = (2, 3)
+
+
+class TxType(enum.IntEnum):
+    """Transaction types an account can sign, by their number on the wire."""
+
+    CHANGE_PUB_KEY = 8
+    CREATE_SUB_ACCOUNT = 9
+    TRANSFER = 12
+    WITHDRAW = 13
+    CREATE_ORDER = 14
+    CANCEL_ORDER = 15
+    CANCEL_ALL_ORDERS = 16
+    MODIFY_ORDER = 17
+    UPDATE_LEVERAGE = 20
+    CREATE_GROUPED_ORDERS = 28
+    UPDATE_MARGIN = 29
+    UPDATE_ACCOUNT_CONFIG = 41
+    UPDATE_ACCOUNT_ASSET_CONFIG = 42
+    APPROVE_INTEGRATOR = 45
+
+
+class TransactionFieldError(ValueError):
+    """A transaction is not what its type demands.
+
+    Attributes:
+        field: wire name of the field at fault, `tx_info` for the text as a whole.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class CreateOrder:
+    """A new order, in wire integers.
+
+    Attributes:
+        market_index: market, 0..4095.
+        client_order_index: the caller's own number, `1..2**48-1`; 0 for none.
+        base_amount: size in lots, `0..2**48-1`.
+        price: limit or worst price in ticks, `1..2**32-1`.
+        is_ask: whether the order sells.
+        order_type: 0 limit, 1 market, 2..5 stop and take-profit orders, 6 TWAP.
+        time_in_force: 0 immediate or cancel, 1 good till time, 2 post only.
+        reduce_only: whether the order may only shrink a position.
+        trigger_price: in ticks; 0 for none.
+        order_expiry: unix milliseconds, 0 for immediate or cancel, -1 for 28 days
+            from the moment of signing.
+    """
+
+    tx_type: ClassVar[TxType] = TxType.CREATE_ORDER
+
+    market_index: int
+    client_order_index: int
+    base_amount: int
+    price: int
+    is_ask: bool
+    order_type: int = 0
+    time_in_force: int = 1
+    reduce_only: bool = False
+    trigger_price: int = 0
+    order_expiry: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    """The cancellation of one order.
+
+    Attributes:
+        market_index: market of the order.
+        index: client order index (`1..2**48-1`) or order index
+            (`2**48..2**60-1`).
+    """
+
+    tx_type: ClassVar[TxType] = TxType.CANCEL_ORDER
+
+    market_index: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModifyOrder:
+    """New numbers for a live order.
+
+    Attributes:
+        market_index: market of the order.
+        index: client order index (`1..2**48-1`) or order index
+            (`2**48..2**60-1`).
+        base_amount: new size in lots.
+        price: new price in ticks, `1..2**32-1`.
+        trigger_price: new trigger in ticks; 0 for none.
+    """
+
+    tx_type: ClassVar[TxType] = TxType.MODIFY_ORDER
+
+    market_index: int
+    index: int
+    base_amount: int
+    price: int
+    trigger_price: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAllOrders:
+    """The cancellation of every order of the account.
+
+    Attributes:
+        time_in_force: 0 now, 1 at `time_ms`, 2 withdraws a scheduled one.
+        time_ms: unix milliseconds of a scheduled one, else 0.
+        market_index: only this market's orders (with `time_in_force` 0); `None`
+            for all.
+    """
+
+    tx_type: ClassVar[TxType] = TxType.CANCEL_ALL_ORDERS
+
+    time_in_force: int = 0
+    time_ms: int = 0
+    market_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateLeverage:
+    """A market's margin setting.
+
+    Attributes:
+        market_index: the market.
+        initial_margin_fraction: in 1e-4, 1..10000 (500 is 20x).
+        margin_mode: 0 cross, 1 isolated.
+    """
+
+    tx_type: ClassVar[TxType] = TxType.UPDATE_LEVERAGE
+
+    market_index: int
+    initial_margin_fraction: int
+    margin_mode: int
+
+
+Intent = CreateOrder | CancelOrder | ModifyOrder | CancelAllOrders | UpdateLeverage
+"""What a signer can be asked to sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTx:
+    """A signed transaction, ready to be sent any number of times.
+
+    Attributes:
+        tx_type: its type.
+        tx_info: the exact JSON text that goes on the wire.
+        tx_hash: 80 hex digits; the exchange knows the transaction by it.
+        nonce: the nonce it spends.
+        expired_at_ms: unix milliseconds after which it can no longer be executed.
+        account_index: the account that signed.
+        api_key_index: the key that signed.
+    """
+
+    tx_type: TxType
+    tx_info: str
+    tx_hash: str
+    nonce: int
+    expired_at_ms: int
+    account_index: int
+    api_key_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class HashInputs:
+    """The integers of one transaction hash.
+
+    Attributes:
+        elements: hashed first, in this order.
+        orders: for an order group, each order's ten fields; their chained hash
+            follows `elements`.
+        attributes: eight numbers hashed on top, or empty if no attribute is set.
+    """
+
+    elements: tuple[int, ...]
+    orders: tuple[tuple[int, ...], ...] = ()
+    attributes: tuple[int, ...] = ()
+
+
+ORDER_FIELDS = (
+    "MarketIndex",
+    "ClientOrderIndex",
+    "BaseAmount",
+    "Price",
+    "IsAsk",
+    "Type",
+    "TimeInForce",
+    "ReduceOnly",
+    "TriggerPrice",
+    "OrderExpiry",
+)
+"""The fields of one order, in wire order."""
+
+BODY_FIELDS: Mapping[TxType, tuple[str, ...]] = {
+    TxType.CHANGE_PUB_KEY: ("PubKey",),
+    TxType.CREATE_SUB_ACCOUNT: (),
+    TxType.TRANSFER: (
+        "ToAccountIndex",
+        "AssetIndex",
+        "FromRouteType",
+        "ToRouteType",
+        "Amount",
+        "USDCFee",
+        "Memo",
+    ),
+    TxType.WITHDRAW: ("AssetIndex", "RouteType", "Amount"),
+    TxType.CREATE_ORDER: ORDER_FIELDS,
+    TxType.CANCEL_ORDER: ("MarketIndex", "Index"),
+    TxType.CANCEL_ALL_ORDERS: ("TimeInForce", "Time"),
+    TxType.MODIFY_ORDER: (
+        "MarketIndex",
+        "Index",
+        "BaseAmount",
+        "Price",
+        "TriggerPrice",
+    ),
+    TxType.UPDATE_LEVERAGE: ("MarketIndex", "InitialMarginFraction", "MarginMode"),
+    TxType.CREATE_GROUPED_ORDERS: ("GroupingType", "Orders"),
+    TxType.UPDATE_MARGIN: ("MarketIndex", "USDCAmount", "Direction"),
+    TxType.UPDATE_ACCOUNT_CONFIG: ("AccountTradingMode",),
+    TxType.UPDATE_ACCOUNT_ASSET_CONFIG: ("AssetIndex", "AssetMarginMode"),
+    TxType.APPROVE_INTEGRATOR: (
+        "IntegratorAccountIndex",
+        "MaxPerpsTakerFee",
+        "MaxPerpsMakerFee",
+        "MaxSpotTakerFee",
+        "MaxSpotMakerFee",
+        "ApprovalExpiry",
+    ),
+}
+"""Fields between the account's and the expiry's, per type, in wire order."""
+
+_FROM_ACCOUNT = frozenset({TxType.TRANSFER, TxType.WITHDRAW})
+_WITH_L1_SIGNATURE = frozenset(
+    {TxType.CHANGE_PUB_KEY, TxType.TRANSFER, TxType.APPROVE_INTEGRATOR}
+)
+_SPLIT_FIELDS = frozenset({"Amount", "USDCFee", "USDCAmount"})
+_ATTRIBUTE_NIL = dict.fromkeys("1234678", 0) | {"5": NIL_MARKET_INDEX}
+
+
+def account_field(tx_type: TxType) -> str:
+    """Return the wire name of the field that holds the signing account."""
+    return "FromAccountIndex" if tx_type in _FROM_ACCOUNT else "AccountIndex"
+
+
+def hash_inputs(tx_type: int, info: Mapping[str, Any], chain_id: int) -> HashInputs:
+    """Check a transaction's fields and return the integers that are hashed.
+
+    Args:
+        tx_type: number of the type.
+        info: the parsed `tx_info`.
+        chain_id: 304 on mainnet, 300 on testnet.
+
+    Raises:
+        TransactionFieldError: a field is missing, unknown or of a wrong type, or
+            the type is none of `TxType`.
+    """
+    if tx_type not in BODY_FIELDS:
+        raise TransactionFieldError("tx_type", f"{tx_type!r} is not supported")
+    kind = TxType(tx_type)
+    _check_names(kind, info)
+    elements = [
+        chain_id,
+        int(kind),
+        _integer(info, "Nonce"),
+        _integer(info, "ExpiredAt"),
+        _integer(info, account_field(kind)),
+        _integer(info, "ApiKeyIndex"),
+    ]
+    orders: tuple[tuple[int, ...], ...] = ()
+    for field in BODY_FIELDS[kind]:
+        if field in _SPLIT_FIELDS:
+            amount = _integer(info, field)
+            if amount < 0:
+                raise TransactionFieldError(field, "must not be negative")
+            elements += (amount & _UINT32_MAX, amount >> 32)
+        elif field == "PubKey":
+            elements += _public_key_limbs(info[field])
+        elif field == "Orders":
+            orders = _group(info[field])
+        elif field == "Memo":
+            _check_memo(info[field])  # covered by the L1 signature, not by the hash
+        else:
+            elements.append(_integer(info, field))
+    return HashInputs(tuple(elements), orders, _attributes(info))
+
+
+def _check_names(kind: TxType, info: Mapping[str, Any]) -> None:
+    required = {account_field(kind), "ApiKeyIndex", *BODY_FIELDS[kind]}
+    required |= {"ExpiredAt", "Nonce", "Sig"}
+    optional = {"L2TxAttributes"}
+    if kind in _WITH_L1_SIGNATURE:
+        optional.add("L1Sig")
+    for field in sorted(required - info.keys()):
+        raise TransactionFieldError(field, "is missing")
+    for field in sorted(info.keys() - required - optional):
+        raise TransactionFieldError(field, f"is no field of {kind.name}")
+    for field in ("Sig", "L1Sig"):
+        if not isinstance(info.get(field, ""), str):
+            raise TransactionFieldError(field, "must be a string")
+
+
+def _integer(info: Mapping[str, Any], field: str) -> int:
+    value = info[field]
+    if type(value) is not int:  # a bool is an int to isinstance
+        raise TransactionFieldError(field, "must be an integer")
+    if not -_INT64_MAX - 1 <= value <= _INT64_MAX:
+        raise TransactionFieldError(field, "does not fit into 64 bits")
+    return value
+
+
+def _public_key_limbs(text: object) -> list[int]:
+    if not isinstance(text, str):
+        raise TransactionFieldError("PubKey", "must be a string")
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise TransactionFieldError("PubKey", "must be base64") from None
+    if len(raw) != _PUBLIC_KEY_BYTES:
+        raise TransactionFieldError("PubKey", "must have 40 bytes")
+    return [
+        int.from_bytes(raw[start : start + _LIMB_BYTES], "little")
+        for start in range(0, _PUBLIC_KEY_BYTES, _LIMB_BYTES)
+    ]
+
+
+def _group(orders: object) -> tuple[tuple[int, ...], ...]:
+    if not isinstance(orders, list) or len(orders) not in _ORDERS_IN_GROUP:
+        raise TransactionFieldError("Orders", "must be a list of two or three orders")
+    group = []
+    for order in orders:
+        if not isinstance(order, dict) or order.keys() != set(ORDER_FIELDS):
+            raise TransactionFieldError("Orders", "must hold the ten order fields each")
+        group.append(tuple(_integer(order, field) for field in ORDER_FIELDS))
+    return tuple(group)
+
+
+def _check_memo(memo: object) -> None:
+    fits = (
+        isinstance(memo, list)
+        and len(memo) == _MEMO_BYTES
+        and all(type(byte) is int and 0 <= byte < 2**8 for byte in memo)
+    )
+    if not fits:
+        raise TransactionFieldError("Memo", "must be a list of 32 bytes")
+
+
+def _attributes(info: Mapping[str, Any]) -> tuple[int, ...]:
+    attributes = info.get("L2TxAttributes")
+    if attributes is None:
+        return ()
+    if not isinstance(attributes, dict):
+        raise TransactionFieldError("L2TxAttributes", "must be null or an object")
+    if unknown := attributes.keys() - _ATTRIBUTE_NIL.keys():
+        raise TransactionFieldError("L2TxAttributes", f"has no {min(unknown)!r}")
+    pairs = []
+    for key in sorted(attributes):
+        value = _integer(attributes, key)
+        if value < 0:
+            raise TransactionFieldError("L2TxAttributes", "must not be negative")
+        if value != _ATTRIBUTE_NIL[key]:
+            pairs += [int(key), value]
+    if len(pairs) > 2 * _MAX_ATTRIBUTES:
+        raise TransactionFieldError("L2TxAttributes", "holds more than four")
+    return tuple(pairs + [0] * (2 * _MAX_ATTRIBUTES - len(pairs))) if pairs else ()
+
+
+def parse_tx_info(text: str) -> dict[str, Any]:
+    """Parse the `tx_info` text of a request, strictly.
+
+    Raises:
+        TransactionFieldError: not JSON, not an object, too long, too deep, a name
+            given twice, or a number JSON does not have.
+    """
+    if len(text) > MAX_TX_INFO_CHARACTERS:
+        raise TransactionFieldError("tx_info", "is too long")
+    if text.count("[") + text.count("{") > MAX_TX_INFO_BRACKETS:
+        raise TransactionFieldError("tx_info", "has too many brackets")
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant
+        )
+    except TransactionFieldError:
+        raise
+    except (ValueError, RecursionError):
+        raise TransactionFieldError("tx_info", "is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise TransactionFieldError("tx_info", "must be an object")
+    return value
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if not all(map(str.isascii, names)):  # could not even be repeated in an answer
+        raise TransactionFieldError("tx_info", "has a name that is not ASCII")
+    if len(names) != len(pairs):
+        raise TransactionFieldError("tx_info", "gives a field twice")
+    return names
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise TransactionFieldError("tx_info", f"must not contain {name}")
