@@ -1,0 +1,1 @@
+"""Decisions without I/O: plain objects that take `now` and return what to do."""
