@@ -1,0 +1,47 @@
+"""Public trades under any order and any repetition of frames."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wrappy._core.public_trades import PublicTrades
+from wrappy.model import Side, Trade
+
+
+def trade(trade_id):
+    return Trade(trade_id, 0, Decimal(trade_id), Decimal(1), Side.SELL, trade_id)
+
+
+frames = st.lists(st.lists(st.integers(0, 60), max_size=20), max_size=20)
+
+
+@given(frames=frames, capacity=st.integers(1, 80))
+def test_each_trade_is_told_once_and_the_newest_are_kept(frames, capacity):
+    trades = PublicTrades(capacity)
+    told = []
+    sent = set()
+    for frame in frames:
+        fresh = [one.trade_id for one in trades.add(map(trade, frame))]
+        assert fresh == sorted(fresh)
+        told += fresh
+        sent.update(frame)
+        assert len(told) == len(set(told))
+        newest = sorted(sent)[-capacity:]
+        assert [one.trade_id for one in trades.recent(capacity)] == newest
+        assert trades.last_traded_price == (Decimal(newest[-1]) if newest else None)
+    if len(sent) <= capacity:
+        assert set(told) == sent
+
+
+@given(frames=frames, data=st.data())
+def test_the_order_of_the_frames_makes_no_difference(frames, data):
+    one, other = PublicTrades(100), PublicTrades(100)
+    for frame in frames:
+        one.add(map(trade, frame))
+    shuffled = data.draw(st.permutations(frames + frames[:3]))
+    for frame in shuffled:
+        other.add(map(trade, frame))
+    assert one.recent(100) == other.recent(100)

@@ -1,0 +1,409 @@
+"""The stream session: what is asked, what is believed, when a connection is dead."""
+
+from __future__ import annotations
+
+import pytest
+
+from wrappy._core.stream import (
+    ALREADY_SUBSCRIBED,
+    NOT_SUBSCRIBED,
+    EventKind,
+    StreamSession,
+    StreamState,
+)
+
+
+@pytest.fixture
+def session():
+    """Return a session with a fresh connection at time 0."""
+    made = StreamSession()
+    made.connected(now=0.0)
+    return made
+
+
+def subscribe(name, **extra):
+    return {"type": "subscribe", "channel": name, **extra}
+
+
+def unsubscribe(name):
+    return {"type": "unsubscribe", "channel": name}
+
+
+def acknowledge(session, reply_name, now=0.0):
+    kind = reply_name.partition(":")[0]
+    message = {"type": f"subscribed/{kind}", "channel": reply_name}
+    return [event.kind for event in session.receive(message, now=now)]
+
+
+def unsubscribed(session, reply_name, now=0.0):
+    message = {"type": "unsubscribed", "channel": reply_name}
+    assert session.receive(message, now=now) == []
+
+
+def refuse(session, code, words, now=0.0):
+    return session.receive({"error": {"code": code, "message": words}}, now=now)
+
+
+def live(session, name, *, private=False):
+    session.want(name, private=private)
+    session.outbox(now=0.0)
+    acknowledge(session, name.replace("/", ":"))
+    return session
+
+
+def test_everything_wanted_is_asked_for_once(session):
+    session.want("order_book/0")
+    session.want("trade/0")
+    session.want("order_book:0")
+    assert session.outbox(now=0.0) == [subscribe("order_book/0"), subscribe("trade/0")]
+    assert session.outbox(now=1.0) == []
+
+
+def test_it_is_ready_when_the_last_channel_is_live(session):
+    assert session.state is StreamState.SUBSCRIBING
+    session.want("order_book/0")
+    session.want("trade/0")
+    session.outbox(now=0.0)
+    assert acknowledge(session, "trade:0") == [EventKind.SNAPSHOT]
+    assert acknowledge(session, "order_book:0") == [EventKind.SNAPSHOT, EventKind.READY]
+    assert session.state is StreamState.READY
+    assert acknowledge(session, "trade:0") == [EventKind.SNAPSHOT]
+    session.closed()
+    assert session.state is StreamState.CLOSED
+
+
+def test_an_update_counts_only_after_its_snapshot(session):
+    session.want("trade/0")
+    session.outbox(now=0.0)
+    update = {"type": "update/trade", "channel": "trade:0", "trades": []}
+    assert session.receive(update, now=0.0) == []
+    acknowledge(session, "trade:0")
+    (event,) = session.receive(update, now=0.0)
+    assert (event.kind, event.channel, event.message) == (
+        EventKind.UPDATE,
+        "trade/0",
+        update,
+    )
+    slashes = {"type": "update/trade", "channel": "trade/0"}
+    assert session.receive(slashes, now=0.0)[0].channel == "trade/0"
+
+
+def test_frames_of_channels_nobody_wants_are_no_news(session):
+    live(session, "order_book/10")
+    assert acknowledge(session, "trade:0") == []
+    for stranger in ("order_book:1", "order_book:100", "order"):
+        frame = {"type": "update/order_book", "channel": stranger}
+        assert session.receive(frame, now=0.0) == []
+    strange = {"type": "news", "channel": "order_book:10"}
+    assert session.receive(strange, now=0.0) == []
+    unsubscribed(session, "trade:7")
+
+
+def test_an_answer_without_the_index_is_understood_when_only_one_fits(session):
+    session.want("account_all_orders/7")
+    session.outbox(now=0.0)
+    assert EventKind.SNAPSHOT in acknowledge(session, "account_all_orders")
+    live(session, "trade/0")
+    live(session, "trade/1")
+    frame = {"type": "update/trade", "channel": "trade"}
+    assert session.receive(frame, now=0.0) == []
+
+
+def test_subscribes_in_flight_are_bounded():
+    session = StreamSession(in_flight_limit=2)
+    session.connected(now=0.0)
+    for market in range(3):
+        session.want(f"trade/{market}")
+    assert session.outbox(now=0.0) == [subscribe("trade/0"), subscribe("trade/1")]
+    assert session.outbox(now=0.0) == []
+    acknowledge(session, "trade:0")
+    assert session.outbox(now=0.0) == [subscribe("trade/2")]
+
+
+def test_a_private_channel_waits_for_a_token(session):
+    session.want("trade/0")
+    assert not session.token_due(now=0.0)
+    session.want("account_tx/7", private=True)
+    assert session.token_due(now=0.0)
+    assert session.outbox(now=0.0) == [subscribe("trade/0")]
+    session.offer_token("first", deadline=3600.0)
+    assert not session.token_due(now=2699.0)
+    assert session.token_due(now=2700.0)
+    assert session.outbox(now=0.0) == [subscribe("account_tx/7", auth="first")]
+
+
+def test_a_new_token_renews_live_private_channels(session):
+    live(session, "trade/0")
+    session.offer_token("first", deadline=3600.0)
+    live(session, "account_tx/7", private=True)
+    session.offer_token("second", deadline=7200.0)
+    assert session.outbox(now=0.0) == [unsubscribe("account_tx/7")]
+    assert session.outbox(now=0.0) == []
+    assert acknowledge(session, "account_tx:7") == []
+    unsubscribed(session, "account_tx:7")
+    assert session.outbox(now=0.0) == [subscribe("account_tx/7", auth="second")]
+
+
+def test_the_same_token_again_renews_nothing(session):
+    session.offer_token("first", deadline=1000.0)
+    live(session, "account_tx/7", private=True)
+    assert session.token_due(now=200.0)
+    session.offer_token("first", deadline=5000.0)
+    assert not session.token_due(now=200.0)
+    assert session.outbox(now=0.0) == []
+
+
+def test_a_channel_asked_with_the_old_token_is_renewed_when_it_answers(session):
+    session.offer_token("first", deadline=3600.0)
+    session.want("account_tx/7", private=True)
+    session.outbox(now=0.0)
+    session.offer_token("second", deadline=7200.0)
+    assert session.outbox(now=0.0) == []
+    assert EventKind.SNAPSHOT in acknowledge(session, "account_tx:7")
+    assert session.outbox(now=0.0) == [unsubscribe("account_tx/7")]
+
+
+def test_a_refusal_of_the_old_token_is_no_refusal_of_the_new_one(session):
+    session.offer_token("first", deadline=3600.0)
+    session.want("account_tx/7", private=True)
+    session.outbox(now=0.0)
+    session.offer_token("second", deadline=7200.0)
+    (event,) = refuse(session, 20013, "expired auth token : account_tx:7")
+    assert (event.kind, event.code) == (EventKind.REFUSED, 20013)
+    assert session.outbox(now=0.0) == [subscribe("account_tx/7", auth="second")]
+
+
+def test_a_token_offered_while_closed_waits_for_the_connection(session):
+    session.offer_token("first", deadline=3600.0)
+    live(session, "account_tx/7", private=True)
+    session.closed()
+    session.offer_token("second", deadline=7200.0)
+    session.connected(now=1.0)
+    assert session.outbox(now=1.0) == [subscribe("account_tx/7", auth="second")]
+    session.drop_token()
+    assert session.token_due(now=1.0)
+
+
+def test_a_refused_channel_is_asked_again_on_a_new_connection(session):
+    live(session, "trade/1")
+    session.want("trade/0")
+    session.outbox(now=0.0)
+    (event,) = refuse(session, 30005, "Invalid Channel")
+    assert (event.kind, event.channel, event.code) == (
+        EventKind.REFUSED,
+        "trade/0",
+        30005,
+    )
+    assert session.outbox(now=0.0) == []
+    session.connected(now=1.0)
+    assert subscribe("trade/0") in session.outbox(now=1.0)
+
+
+def test_a_refused_channel_is_asked_again_after_a_pause(session):
+    live(session, "trade/1")
+    session.want("trade/0")
+    session.outbox(now=0.0)
+    refuse(session, 29500, "internal server error : trade:0", now=5.0)
+    assert session.outbox(now=64.9) == [{"type": "ping"}]
+    session.receive({"type": "pong"}, now=64.9)
+    assert session.deadline(now=64.9) == 65.0
+    assert session.outbox(now=65.0) == [subscribe("trade/0")]
+    assert session.outbox(now=65.0) == []
+
+
+def test_a_refused_private_channel_is_asked_again_with_a_new_token(session):
+    session.want("account_tx/7", private=True)
+    session.offer_token("first", deadline=3600.0)
+    session.outbox(now=0.0)
+    refuse(session, 20013, "invalid auth")
+    assert session.outbox(now=0.0) == []
+    session.offer_token("second", deadline=7200.0)
+    assert session.outbox(now=0.0) == [subscribe("account_tx/7", auth="second")]
+
+
+def test_a_refusal_that_fits_no_channel_is_told_without_one(session):
+    session.want("trade/0")
+    session.outbox(now=0.0)
+    (event,) = refuse(session, 30005, "Invalid Channel : trade:9")
+    assert (event.kind, event.channel) == (EventKind.REFUSED, None)
+    assert EventKind.SNAPSHOT in acknowledge(session, "trade:0")
+    (event,) = refuse(session, 23001, "Too Many Subscriptions")
+    assert event.channel is None
+    (event,) = refuse(session, 30005, "Invalid Channel : trade:0")
+    assert event.channel == "trade/0"
+    update = {"type": "update/trade", "channel": "trade:0"}
+    assert session.receive(update, now=0.0)
+
+
+def test_words_behind_a_colon_that_name_no_channel_fall_to_the_only_one(session):
+    session.want("height")
+    session.outbox(now=0.0)
+    assert refuse(session, 1, "Invalid Param : some words")[0].channel == "height"
+    session.connected(now=0.0)
+    session.outbox(now=0.0)
+    assert refuse(session, 1, "Invalid Channel : ")[0].channel == "height"
+    session.connected(now=0.0)
+    session.outbox(now=0.0)
+    assert refuse(session, 1, None)[0].channel == "height"
+
+
+def test_an_already_subscribed_channel_is_left_and_asked_again(session):
+    session.want("trade/0")
+    session.outbox(now=0.0)
+    assert refuse(session, ALREADY_SUBSCRIBED, "Already Subscribed to : trade:0") == []
+    assert session.outbox(now=0.0) == [unsubscribe("trade/0")]
+    assert refuse(session, ALREADY_SUBSCRIBED, "Already Subscribed to : trade:0") == []
+    assert session.outbox(now=0.0) == []
+    assert refuse(session, NOT_SUBSCRIBED, "Not Subscribed to : trade:0") == []
+    assert session.outbox(now=0.0) == [subscribe("trade/0")]
+    (event,) = refuse(session, ALREADY_SUBSCRIBED, "Already Subscribed to : trade:5")
+    assert event.kind is EventKind.REFUSED
+
+
+def test_not_subscribed_without_a_name_means_the_one_that_is_leaving(session):
+    live(session, "trade/0")
+    assert refuse(session, NOT_SUBSCRIBED, "Not Subscribed") == []
+    assert refuse(session, NOT_SUBSCRIBED, "Not Subscribed to : trade:0") == []
+    session.resubscribe("trade/0")
+    assert session.outbox(now=0.0) == [unsubscribe("trade/0")]
+    refuse(session, NOT_SUBSCRIBED, "Not Subscribed")
+    assert session.outbox(now=0.0) == [subscribe("trade/0")]
+
+
+def test_a_resubscribe_of_what_is_not_live_says_nothing(session):
+    session.want("trade/0")
+    session.resubscribe("trade/0")
+    assert session.outbox(now=0.0) == [subscribe("trade/0")]
+
+
+def test_a_live_channel_that_the_exchange_drops_is_asked_for_again(session):
+    live(session, "trade/0")
+    unsubscribed(session, "trade:0")
+    assert session.outbox(now=0.0) == [subscribe("trade/0")]
+
+
+def test_letting_go_of_a_live_channel_unsubscribes(session):
+    live(session, "trade/0")
+    session.unwant("trade/0")
+    session.unwant("trade/0")
+    session.unwant("trade/9")
+    assert session.outbox(now=0.0) == [unsubscribe("trade/0")]
+    unsubscribed(session, "trade:0")
+    assert session.outbox(now=0.0) == []
+    update = {"type": "update/trade", "channel": "trade:0"}
+    assert session.receive(update, now=0.0) == []
+
+
+def test_letting_go_of_an_unanswered_channel_waits_for_its_answer(session):
+    session.want("trade/0")
+    session.want("trade/1")
+    session.outbox(now=0.0)
+    session.unwant("trade/0")
+    session.unwant("trade/1")
+    assert session.outbox(now=0.0) == []
+    assert acknowledge(session, "trade:0") == []
+    assert session.outbox(now=0.0) == [unsubscribe("trade/0")]
+    unsubscribed(session, "trade:1")
+    assert refuse(session, 30005, "Invalid Channel : trade:1") == []
+    unsubscribed(session, "trade:0")
+    assert session.outbox(now=0.0) == []
+    session.want("trade/0")
+    assert session.outbox(now=0.0) == [subscribe("trade/0")]
+
+
+def test_letting_go_of_what_was_never_asked_says_nothing(session):
+    session.want("trade/0")
+    session.unwant("trade/0")
+    assert session.outbox(now=0.0) == []
+
+
+def test_wanting_again_what_is_leaving_asks_after_it_has_left(session):
+    live(session, "trade/0")
+    session.unwant("trade/0")
+    session.want("trade/0")
+    assert session.outbox(now=0.0) == [unsubscribe("trade/0")]
+    unsubscribed(session, "trade:0")
+    assert session.outbox(now=0.0) == [subscribe("trade/0")]
+
+
+def test_what_is_let_go_does_not_come_back_with_a_new_connection(session):
+    live(session, "trade/0")
+    session.unwant("trade/0")
+    session.connected(now=1.0)
+    assert session.outbox(now=1.0) == []
+
+
+def test_a_ping_is_answered_and_silence_is_broken(session):
+    assert session.receive({"type": "ping"}, now=1.0) == []
+    assert session.outbox(now=1.0) == [{"type": "pong"}]
+    assert session.outbox(now=30.0) == []
+    assert session.deadline(now=30.0) == 31.0
+    assert session.outbox(now=31.0) == [{"type": "ping"}]
+    assert session.receive({"type": "pong"}, now=31.5) == []
+    assert session.receive({"type": "connected", "session_id": "x"}, now=31.5) == []
+
+
+def test_the_deadline_is_the_first_thing_that_can_happen(session):
+    assert session.deadline(now=0.0) == 30.0
+    session.want("account_tx/7", private=True)
+    assert session.deadline(now=0.0) == 30.0
+    session.offer_token("first", deadline=920.0)
+    assert session.deadline(now=0.0) == 20.0
+    session.outbox(now=0.0)
+    assert session.deadline(now=0.0) == 10.0
+    assert session.deadline(now=50.0) == 50.0
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_an_unanswered_subscribe_makes_the_connection_dead(session, answered):
+    session.want("trade/0")
+    session.outbox(now=0.0)
+    if answered:
+        acknowledge(session, "trade:0", now=9.0)
+    assert not session.is_dead(now=9.9)
+    assert session.is_dead(now=10.0) is not answered
+
+
+def test_an_unanswered_unsubscribe_makes_the_connection_dead(session):
+    live(session, "trade/0")
+    session.resubscribe("trade/0")
+    assert session.outbox(now=5.0) == [unsubscribe("trade/0")]
+    assert session.deadline(now=5.0) == 15.0
+    assert not session.is_dead(now=14.9)
+    assert session.is_dead(now=15.0)
+
+
+def test_a_silent_exchange_makes_the_connection_dead(session):
+    assert not session.is_dead(now=74.9)
+    assert session.is_dead(now=75.0)
+    session.receive({"type": "ping"}, now=75.0)
+    assert not session.is_dead(now=76.0)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        [],
+        {},
+        {"type": 5},
+        {"type": "update/trade"},
+        {"type": "unsubscribed", "channel": 7},
+        {"error": "words"},
+        {"error": {"message": "no code"}},
+    ],
+)
+def test_an_unreadable_frame_is_counted_and_told(session, message):
+    (event,) = session.receive(message, now=0.0)
+    assert event.kind is EventKind.UNREADABLE
+    assert session.unreadable_frames == 1
+
+
+def test_replies_and_shutdowns_are_handed_on(session):
+    for kind in ("jsonapi/sendtx", "jsonapi/sendtxbatch"):
+        (event,) = session.receive({"type": kind, "data": {}}, now=0.0)
+        assert event.kind is EventKind.REPLY
+    (event,) = session.receive({"id": "1", "error": {"code": 21104}}, now=0.0)
+    assert (event.kind, event.code) == (EventKind.REPLY, 21104)
+    (event,) = session.receive({"type": "shutdown"}, now=0.0)
+    assert event.kind is EventKind.SHUTDOWN

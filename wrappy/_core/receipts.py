@@ -1,0 +1,135 @@
+"""What is known of an order's first transaction, decided from the order's record.
+
+Accepted is not executed: an answer 200 says that a transaction was checked and
+numbered. Whether it was carried out is told by the exchange's reports on the order
+or on the transaction, and nothing here concludes it from silence.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wrappy._core.order_states import OrderEvent
+from wrappy.model import OrderStatus, ReceiptStage
+
+if TYPE_CHECKING:
+    from wrappy._core.orders import OrderRecord
+
+IN_DOUBT = "no answer came back; it may exist"
+NO_TRACE = "executed without leaving an order"
+FAILED_SILENTLY = "the transaction failed, no reason was given"
+
+LOOKS_TO_PROVE = 2
+"""Full looks without the order before it counts as gone: lists can lag behind."""
+
+LEAST_MS = 10**12
+"""Smaller numbers are no time in milliseconds, but one in seconds, say."""
+
+SLACK_MS = 60_000
+"""Room for times that different parts of the exchange wrote."""
+
+_BY_STATUS = {
+    OrderStatus.QUEUED: ReceiptStage.QUEUED,
+    OrderStatus.UNKNOWN: ReceiptStage.UNKNOWN,
+    OrderStatus.REJECTED: ReceiptStage.REJECTED,
+}
+"""Stages that the status alone decides, as long as nothing else is known."""
+
+
+class TransactionFate(enum.Enum):
+    """What the exchange says of a transaction."""
+
+    PENDING = "pending"
+    EXECUTED = "executed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReport:
+    """The exchange's word on one transaction.
+
+    Attributes:
+        fate: what became of it.
+        reason: what the engine objected to, in words; empty when nothing.
+        queued_at_ms: when it was accepted, unix milliseconds of the exchange's
+            clock; None if it does not say.
+    """
+
+    fate: TransactionFate
+    reason: str
+    queued_at_ms: int | None
+
+
+def stage_of(record: OrderRecord) -> ReceiptStage:
+    """Return how far the order's first transaction is known to have come."""
+    if record.contradicted:
+        # It counts as ended by our own inference, but the exchange has shown it.
+        return ReceiptStage.EXECUTED
+    if record.ended_by is OrderEvent.DISCARDED:
+        return ReceiptStage.NOT_SENT
+    if record.status in _BY_STATUS:
+        return _BY_STATUS[record.status]
+    return ReceiptStage.EXECUTED if _was_executed(record) else ReceiptStage.ACCEPTED
+
+
+def was_accepted(record: OrderRecord) -> bool:
+    """Whether the exchange is known to have accepted the first transaction."""
+    accepted = stage_of(record) in {ReceiptStage.ACCEPTED, ReceiptStage.EXECUTED}
+    return accepted or record.reported is not None
+
+
+def reason_of(record: OrderRecord) -> str:
+    """Return what went wrong with an order, in words; empty when nothing did."""
+    if record.contradicted:
+        return f"counted as ended ({record.reason}), yet the exchange has shown it"
+    if record.status is OrderStatus.UNKNOWN:
+        return IN_DOUBT
+    return record.reason
+
+
+def _was_executed(record: OrderRecord) -> bool:
+    if record.reported is OrderEvent.REPORTED_OPEN:
+        # On its way through the engine: it may still be refused there.
+        return (record.report or {}).get("status") != "in-progress"
+    return record.reported is not None
+
+
+def verdict(
+    report: TransactionReport | None, *, times_missing: int
+) -> tuple[OrderEvent | None, str]:
+    """Return what a transaction proves about its order, and the words for it.
+
+    Args:
+        report: the exchange's word on the transaction, None if it knows none such.
+        times_missing: how often in a row every list of orders was read in full,
+            after the transaction was known to be executed, without the order in it.
+
+    Returns:
+        `SENT` when it was accepted, `PROVEN_DEAD` when there is no order and never
+        will be, None when nothing is proven.
+    """
+    if report is None:
+        return None, ""
+    if report.fate is TransactionFate.FAILED:
+        return OrderEvent.PROVEN_DEAD, report.reason or FAILED_SILENTLY
+    if report.fate is TransactionFate.EXECUTED and times_missing >= LOOKS_TO_PROVE:
+        words = f"{NO_TRACE}: {report.reason}" if report.reason else NO_TRACE
+        return OrderEvent.PROVEN_DEAD, words
+    return OrderEvent.SENT, ""
+
+
+def reaches_back(oldest_change: object, queued_at_ms: int | None) -> bool:
+    """Whether a list of ended orders, newest first, must hold an order by now.
+
+    Args:
+        oldest_change: `updated_at` of the last order read; anything that is no time
+            in milliseconds proves nothing.
+        queued_at_ms: when the order's transaction was accepted.
+    """
+    return (
+        isinstance(oldest_change, int)
+        and queued_at_ms is not None
+        and LEAST_MS <= oldest_change < queued_at_ms - SLACK_MS
+    )

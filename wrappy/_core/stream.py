@@ -1,0 +1,397 @@
+"""The stream session: what to say on the WebSocket, and what a frame means.
+
+The session owns which channels are wanted, which are live, when a token is due and
+when the connection counts as dead. A shell feeds it what arrived and the time, and
+sends what `outbox` hands out. It never waits and never reads a clock.
+
+Channels are opaque pairs of a request name (`order_book/0`) and a reply name
+(`order_book:0`); answers are matched on either spelling.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ALREADY_SUBSCRIBED = 30003
+NOT_SUBSCRIBED = 30002
+
+
+_SILENT = frozenset({"ping", "pong", "connected"})
+
+
+class StreamState(enum.Enum):
+    """Where a stream is in its life."""
+
+    CONNECTING = "connecting"
+    SUBSCRIBING = "subscribing"
+    READY = "ready"
+    CLOSED = "closed"
+
+
+class EventKind(enum.Enum):
+    """What a received frame turned out to be."""
+
+    SNAPSHOT = "snapshot"
+    UPDATE = "update"
+    READY = "ready"
+    SHUTDOWN = "shutdown"
+    REFUSED = "refused"
+    REPLY = "reply"
+    UNREADABLE = "unreadable"
+
+
+_CONTROL = {
+    "shutdown": EventKind.SHUTDOWN,
+    "jsonapi/sendtx": EventKind.REPLY,
+    "jsonapi/sendtxbatch": EventKind.REPLY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One thing the shell should act on.
+
+    Attributes:
+        kind: what it is.
+        channel: request name of the channel it belongs to, if any.
+        message: the decoded frame.
+        code: error code of a refusal, else 0.
+    """
+
+    kind: EventKind
+    channel: str | None
+    message: Mapping[str, Any]
+    code: int = 0
+
+
+@dataclass(slots=True)
+class _Wanted:
+    request_name: str
+    private: bool
+    live: bool = False
+    asked_at: float | None = None
+    leaving: bool = False
+    left_at: float | None = None
+    dropped: bool = False
+    refused_at: float | None = None
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def pending_since(self) -> float | None:
+        """When the request went out that is unanswered; one at a time, at most."""
+        return self.asked_at if self.left_at is None else self.left_at
+
+    def leave(self) -> None:
+        """Have it unsubscribed; unless dropped it is asked for again after that."""
+        self.live, self.leaving = False, True
+
+    def forget(self) -> None:
+        """Start over, as on a fresh connection."""
+        self.live = self.leaving = False
+        self.asked_at = self.left_at = self.refused_at = None
+
+
+@dataclass(slots=True)
+class StreamSession:
+    """One connection's conversation.
+
+    Attributes:
+        ping_interval_s: silence of our own after which a ping is sent; the exchange
+            closes after two minutes without any frame from us.
+        idle_limit_s: silence of the exchange after which the connection is dead.
+        acknowledge_limit_s: how long a subscribe may stay unanswered.
+        in_flight_limit: unanswered subscribes at a time (the exchange allows 50).
+        renew_before_s: how long before its expiry a token is replaced.
+        refusal_pause_s: how long a refused channel is left alone before it is asked
+            for again.
+    """
+
+    ping_interval_s: float = 30.0
+    idle_limit_s: float = 75.0
+    acknowledge_limit_s: float = 10.0
+    in_flight_limit: int = 35
+    renew_before_s: float = 900.0
+    refusal_pause_s: float = 60.0
+    state: StreamState = StreamState.CLOSED
+    unreadable_frames: int = 0
+    _wanted: dict[str, _Wanted] = field(default_factory=dict)
+    _pongs: list[dict[str, Any]] = field(default_factory=list)
+    _token: str | None = field(default=None, repr=False)
+    _token_deadline: float = 0.0
+    _last_sent: float = 0.0
+    _last_received: float = 0.0
+
+    def want(self, request_name: str, *, private: bool = False) -> None:
+        """Keep this channel subscribed from now on."""
+        wanted = self._wanted.setdefault(
+            _key(request_name), _Wanted(request_name=request_name, private=private)
+        )
+        wanted.dropped = False
+
+    def unwant(self, request_name: str) -> None:
+        """Let this channel go."""
+        wanted = self._wanted.get(_key(request_name))
+        if wanted is None:
+            return
+        # A channel has one request under way at most: what is unanswered is left
+        # once its answer is here.
+        wanted.dropped = True
+        if wanted.live:
+            wanted.leave()
+        elif wanted.asked_at is None and not wanted.leaving:
+            del self._wanted[_key(request_name)]
+
+    def resubscribe(self, request_name: str) -> None:
+        """Ask for a fresh snapshot of a live channel."""
+        wanted = self._wanted[_key(request_name)]
+        if wanted.live:
+            wanted.leave()
+
+    def connected(self, *, now: float) -> None:
+        """Note a fresh connection; everything wanted is to be asked for again."""
+        self.state = StreamState.SUBSCRIBING
+        self._pongs.clear()
+        self._last_sent = self._last_received = now
+        for key, wanted in list(self._wanted.items()):
+            wanted.forget()
+            if wanted.dropped:
+                del self._wanted[key]
+
+    def closed(self) -> None:
+        """Note that the connection is gone."""
+        self.state = StreamState.CLOSED
+
+    def offer_token(self, token: str, *, deadline: float) -> None:
+        """Use this token, good until `deadline` in the session's own clock.
+
+        Live private channels are renewed with it: the exchange ties a token to the
+        subscription it came with.
+        """
+        replaced = self._token not in (None, token)
+        self._token, self._token_deadline = token, deadline
+        if not replaced or self.state is StreamState.CLOSED:
+            return
+        for wanted in self._wanted.values():
+            if wanted.private:
+                wanted.refused_at = None
+            if wanted.private and wanted.live:
+                wanted.leave()
+
+    def drop_token(self) -> None:
+        """Forget the token, so that the next connection takes a fresh one."""
+        self._token = None
+
+    def token_due(self, *, now: float) -> bool:
+        """Whether the shell should make a new token."""
+        if not any(wanted.private for wanted in self._wanted.values()):
+            return False
+        return self._token is None or now >= self._token_deadline - self.renew_before_s
+
+    def outbox(self, *, now: float) -> list[dict[str, Any]]:
+        """Return the frames to send now, in order."""
+        frames, self._pongs = self._pongs, []
+        in_flight = 0
+        for wanted in self._wanted.values():
+            if wanted.leaving and wanted.left_at is None:
+                wanted.left_at = now
+                frames.append({"type": "unsubscribe", "channel": wanted.request_name})
+            in_flight += wanted.pending_since is not None
+        for wanted in self._wanted.values():
+            if in_flight >= self.in_flight_limit:
+                break
+            if not self._may_ask(wanted, now):
+                continue
+            frame: dict[str, Any] = {
+                "type": "subscribe",
+                "channel": wanted.request_name,
+            }
+            if wanted.private:
+                frame["auth"] = wanted.token = self._token
+            wanted.asked_at = now
+            in_flight += 1
+            frames.append(frame)
+        if not frames and now - self._last_sent >= self.ping_interval_s:
+            frames.append({"type": "ping"})
+        if frames:
+            self._last_sent = now
+        return frames
+
+    def deadline(self, *, now: float) -> float:
+        """Return the time at which the shell must look again without a frame."""
+        times = [
+            self._last_sent + self.ping_interval_s,
+            self._last_received + self.idle_limit_s,
+        ]
+        times += [
+            since + self.acknowledge_limit_s
+            for wanted in self._wanted.values()
+            if (since := wanted.pending_since) is not None
+        ]
+        times += [
+            wanted.refused_at + self.refusal_pause_s
+            for wanted in self._wanted.values()
+            if wanted.refused_at is not None
+        ]
+        if self._token is not None and any(w.private for w in self._wanted.values()):
+            times.append(self._token_deadline - self.renew_before_s)
+        return max(now, min(times))
+
+    def is_dead(self, *, now: float) -> bool:
+        """Whether the connection should be given up."""
+        overdue = any(
+            wanted.pending_since is not None
+            and now - wanted.pending_since >= self.acknowledge_limit_s
+            for wanted in self._wanted.values()
+        )
+        return overdue or now - self._last_received >= self.idle_limit_s
+
+    def receive(self, message: object, *, now: float) -> list[StreamEvent]:
+        """Take one decoded frame; return what the shell should act on."""
+        self._last_received = now
+        if not isinstance(message, dict):
+            return self._unreadable({})
+        if "error" in message:
+            return self._refused(message)
+        kind = message.get("type")
+        if not isinstance(kind, str):
+            return self._unreadable(message)
+        if kind == "ping":
+            self._pongs.append({"type": "pong"})
+        event = _CONTROL.get(kind)
+        if event is not None:
+            return [StreamEvent(event, None, message)]
+        return [] if kind in _SILENT else self._channel_frame(kind, message)
+
+    def _channel_frame(self, kind: str, message: dict[str, Any]) -> list[StreamEvent]:
+        channel = message.get("channel")
+        if not isinstance(channel, str):
+            return self._unreadable(message)
+        wanted = self._find(channel)
+        if kind == "unsubscribed":
+            if wanted is not None:
+                self._left(wanted)
+            return []
+        if wanted is None or not kind.startswith(("subscribed/", "update/")):
+            return []
+        if kind.startswith("subscribed/"):
+            return self._acknowledged(wanted, message)
+        if not wanted.live:
+            # The book starts from a snapshot: what comes before it is no news.
+            return []
+        return [StreamEvent(EventKind.UPDATE, wanted.request_name, message)]
+
+    def _acknowledged(
+        self, wanted: _Wanted, message: Mapping[str, Any]
+    ) -> list[StreamEvent]:
+        if wanted.leaving:
+            return []
+        wanted.live, wanted.asked_at, wanted.refused_at = True, None, None
+        if wanted.dropped:
+            wanted.leave()
+            return []
+        events = [StreamEvent(EventKind.SNAPSHOT, wanted.request_name, message)]
+        if self.state is StreamState.SUBSCRIBING and all(
+            other.live or other.dropped for other in self._wanted.values()
+        ):
+            self.state = StreamState.READY
+            events.append(StreamEvent(EventKind.READY, None, message))
+        if wanted.private and wanted.token != self._token:
+            # Its token was replaced while the answer was under way.
+            wanted.leave()
+        return events
+
+    def _refused(self, message: dict[str, Any]) -> list[StreamEvent]:
+        error = message["error"]
+        code = error.get("code") if isinstance(error, dict) else None
+        words = error.get("message") if isinstance(error, dict) else None
+        if not isinstance(code, int):
+            return self._unreadable(message)
+        if "id" in message:
+            return [StreamEvent(EventKind.REPLY, None, message, code)]
+        wanted = self._meant(words, leaving=code == NOT_SUBSCRIBED)
+        if code == NOT_SUBSCRIBED:
+            if wanted is not None and wanted.leaving:
+                self._left(wanted)
+            return []
+        if code == ALREADY_SUBSCRIBED and wanted is not None:
+            # Its snapshot is not coming: leave and ask again.
+            wanted.asked_at = None
+            if not wanted.leaving:
+                wanted.leave()
+            return []
+        return self._declined(wanted, message, code)
+
+    def _declined(
+        self, wanted: _Wanted | None, message: Mapping[str, Any], code: int
+    ) -> list[StreamEvent]:
+        if wanted is None:
+            return [StreamEvent(EventKind.REFUSED, None, message, code)]
+        if wanted.asked_at is not None:
+            wanted.asked_at = None
+            if wanted.dropped:
+                del self._wanted[_key(wanted.request_name)]
+                return []
+            # Asked again after a pause, on a new connection, or with a new token.
+            if not wanted.private or wanted.token == self._token:
+                wanted.refused_at = self._last_received
+        return [StreamEvent(EventKind.REFUSED, wanted.request_name, message, code)]
+
+    def _left(self, wanted: _Wanted) -> None:
+        wanted.live = wanted.leaving = False
+        wanted.left_at = None
+        if wanted.dropped and wanted.asked_at is None:
+            del self._wanted[_key(wanted.request_name)]
+
+    def _unreadable(self, message: Mapping[str, Any]) -> list[StreamEvent]:
+        self.unreadable_frames += 1
+        return [StreamEvent(EventKind.UNREADABLE, None, message)]
+
+    def _may_ask(self, wanted: _Wanted, now: float) -> bool:
+        if wanted.live or wanted.leaving or wanted.dropped:
+            return False
+        if wanted.refused_at is not None:
+            if now - wanted.refused_at < self.refusal_pause_s:
+                return False
+            wanted.refused_at = None
+        if wanted.asked_at is not None:
+            return False
+        return not wanted.private or self._token is not None
+
+    def _find(self, channel: str) -> _Wanted | None:
+        exact = self._wanted.get(_key(channel))
+        if exact is not None:
+            return exact
+        # Some acknowledgements were documented without the account's index.
+        start = f"{_key(channel)}:"
+        starts = [w for key, w in self._wanted.items() if key.startswith(start)]
+        return starts[0] if len(starts) == 1 else None
+
+    def _meant(self, words: object, *, leaving: bool) -> _Wanted | None:
+        """Return the channel an error speaks of: the one it names, or the only one."""
+        named = _channel_in(words)
+        found = None if named is None else self._find(named)
+        if found is not None or (named is not None and ":" in _key(named)):
+            return found
+        candidates = [
+            wanted
+            for wanted in self._wanted.values()
+            if (wanted.leaving if leaving else wanted.asked_at is not None)
+        ]
+        return candidates[0] if len(candidates) == 1 else None
+
+
+def _key(channel: str) -> str:
+    return channel.replace("/", ":")
+
+
+def _channel_in(words: object) -> str | None:
+    """Return the channel named at the end of an error text, if there is one."""
+    if not isinstance(words, str) or " : " not in words:
+        return None
+    last = words.rsplit(" : ", 1)[1].strip()
+    return None if not last or " " in last else last
