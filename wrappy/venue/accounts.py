@@ -1,0 +1,178 @@
+"""Accounts of the local exchange: keys, tiers, orders, balances."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from wrappy._core.ledger import AccountLedger
+from wrappy.protocol.tiers import TIERS, Tier
+from wrappy.signing.keys import KeyPair, derive_key_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wrappy.venue.events import Trade
+    from wrappy.venue.orders import VenueOrder
+    from wrappy.venue.settings import VenueSettings
+
+FLOW_MAKER = 1
+FLOW_TAKER = 2
+"""Accounts that stand for everybody else in the market."""
+
+FIRST_USER_ACCOUNT = 123_456
+FIRST_API_KEY_INDEX = 4
+"""0 to 3 belong to the exchange's own applications."""
+API_KEYS_PER_ACCOUNT = 2
+HISTORY_LENGTH = 10_000
+
+
+@dataclass(slots=True)
+class ApiKey:
+    """One key slot: its public half and the next nonce it must use."""
+
+    api_key_index: int
+    public_key: str
+    nonce: int
+    transaction_time_us: int = 0
+    busy_until_us: int = 0
+
+
+@dataclass(slots=True)
+class Account:
+    """One account of the exchange, with everything it owns.
+
+    Attributes:
+        index: account index.
+        l1_address: address of the owner on the base chain.
+        tier: fees, delays and limits.
+        api_keys: by api key index.
+        ledger: collateral and positions.
+        is_flow: one of the market's own accounts: no margin is asked of it.
+        open_orders: resting orders by order index.
+        by_coi: resting orders by client order index.
+        history: closed orders, newest last, bounded.
+        used_cois: every client order index ever accepted, where that matters.
+        trades: own trades, newest last, bounded.
+        transactions: hashes of own transactions, newest last, bounded.
+        queued_creates: accepted creations not yet executed, by transaction hash.
+        queued_cois: the same by client order index, for those that have one.
+        initial_margin_fractions: by market index, 1e-4; follows leverage updates.
+        trading_mode: 0 classic, 1 unified; shown, nothing more.
+        integrators: approvals by the integrator's account, as they are shown.
+        cancel_all_time_ms: when all orders will be canceled, unix milliseconds; 0
+            when nothing is scheduled.
+    """
+
+    index: int
+    l1_address: str
+    tier: Tier
+    api_keys: dict[int, ApiKey]
+    ledger: AccountLedger
+    is_flow: bool = False
+    open_orders: dict[int, VenueOrder] = field(default_factory=dict)
+    by_coi: dict[int, VenueOrder] = field(default_factory=dict)
+    history: deque[VenueOrder] = field(
+        default_factory=lambda: deque(maxlen=HISTORY_LENGTH)
+    )
+    used_cois: set[int] = field(default_factory=set)
+    trades: deque[Trade] = field(default_factory=lambda: deque(maxlen=HISTORY_LENGTH))
+    transactions: deque[str] = field(
+        default_factory=lambda: deque(maxlen=HISTORY_LENGTH)
+    )
+    queued_creates: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    queued_cois: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    initial_margin_fractions: dict[int, int] = field(default_factory=dict)
+    trading_mode: int = 0
+    integrators: dict[int, dict[str, Any]] = field(default_factory=dict)
+    cancel_all_time_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VenueApiKey:
+    """A key slot with both halves, as handed to whoever runs the local exchange."""
+
+    api_key_index: int
+    key_pair: KeyPair
+
+    @property
+    def api_key_private_key(self) -> str:
+        """Private key, hex."""
+        return self.key_pair.private_key
+
+    @property
+    def public_key(self) -> str:
+        """Public key, hex."""
+        return self.key_pair.public_key
+
+
+@dataclass(frozen=True, slots=True)
+class VenueAccount:
+    """A ready account: connect with any of its keys.
+
+    Attributes:
+        account_index: index of the account.
+        l1_address: address of its owner.
+        tier: name of its tier.
+        collateral: starting USDC, decimal text.
+        api_keys: its keys, lowest index first.
+    """
+
+    account_index: int
+    l1_address: str
+    tier: str
+    collateral: str
+    api_keys: tuple[VenueApiKey, ...]
+
+
+def make_accounts(settings: VenueSettings) -> tuple[VenueAccount, ...]:
+    """Derive the user accounts and keys of a seed: equal seed, equal keys."""
+    accounts = []
+    for number in range(settings.account_count):
+        index = FIRST_USER_ACCOUNT + number
+        root = f"wrappy venue {settings.seed} account {index}"
+        keys = tuple(
+            VenueApiKey(slot, derive_key_pair(f"{root} key {slot}".encode()))
+            for slot in range(
+                FIRST_API_KEY_INDEX, FIRST_API_KEY_INDEX + API_KEYS_PER_ACCOUNT
+            )
+        )
+        address = "0x" + hashlib.sha256(root.encode()).hexdigest()[:40]
+        whole, part = divmod(settings.collateral, 1_000_000)
+        accounts.append(
+            VenueAccount(index, address, settings.tier, f"{whole}.{part:06}", keys)
+        )
+    return tuple(accounts)
+
+
+def open_accounts(
+    settings: VenueSettings, users: tuple[VenueAccount, ...]
+) -> dict[int, Account]:
+    """Return the exchange's account table: the users and the market's own two."""
+    table = {
+        user.account_index: Account(
+            index=user.account_index,
+            l1_address=user.l1_address,
+            tier=TIERS[user.tier],
+            api_keys={
+                key.api_key_index: ApiKey(
+                    key.api_key_index, key.public_key, settings.first_nonce
+                )
+                for key in user.api_keys
+            },
+            ledger=AccountLedger(collateral=settings.collateral),
+        )
+        for user in users
+    }
+    for index in (FLOW_MAKER, FLOW_TAKER):
+        table[index] = Account(
+            index=index,
+            l1_address="0x" + f"{index:040x}",
+            tier=TIERS["standard"],
+            api_keys={},
+            ledger=AccountLedger(collateral=0),
+            is_flow=True,
+        )
+    return table

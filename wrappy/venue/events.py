@@ -1,0 +1,208 @@
+"""What happens at the exchange, as facts: the ledger keeps them, the streams tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wrappy.venue.orders import VenueOrder
+
+
+@dataclass(frozen=True, slots=True)
+class SideBefore:
+    """One party's position just before a trade.
+
+    Attributes:
+        position: signed lots.
+        entry_quote: cost of the position, 1e-6 USDC, unsigned.
+        initial_margin_fraction: in 1e-4.
+        sign_changed: whether the trade opened, closed or turned the position.
+    """
+
+    position: int
+    entry_quote: int
+    initial_margin_fraction: int
+    sign_changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One execution between two orders, in wire integers.
+
+    Attributes:
+        taker_fee: fee rate of the taker, 1e-6.
+        maker_fee: fee rate of the maker, 1e-6.
+        taker_fee_amount: what the taker paid, 1e-6 USDC.
+        maker_fee_amount: what the maker paid, 1e-6 USDC.
+        ask_pnl: realized profit of the seller, 1e-6 USDC, before fees.
+        bid_pnl: realized profit of the buyer, 1e-6 USDC, before fees.
+    """
+
+    trade_id: int
+    tx_hash: str
+    market_index: int
+    price: int
+    base: int
+    quote: int
+    ask_order_index: int
+    bid_order_index: int
+    ask_client_order_index: int
+    bid_client_order_index: int
+    ask_account: int
+    bid_account: int
+    is_maker_ask: bool
+    taker_fee: int
+    maker_fee: int
+    taker_fee_amount: int
+    maker_fee_amount: int
+    taker_before: SideBefore
+    maker_before: SideBefore
+    ask_pnl: int
+    bid_pnl: int
+    block_height: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class TxAccepted:
+    """Stage one passed: the transaction is queued, its nonce consumed."""
+
+    at_us: int
+    tx_hash: str
+    tx_type: int
+    account: int
+    api_key_index: int
+    nonce: int
+    execute_at_us: int
+    info: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TxRefused:
+    """Stage one said no: nothing was consumed."""
+
+    at_us: int
+    code: int
+    message: str
+    tx_hash: str = ""
+    tx_type: int = 0
+    account: int | None = None
+    api_key_index: int | None = None
+    nonce: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TxExecuted:
+    """Stage two is over: the transaction did something, or failed with a code."""
+
+    at_us: int
+    tx_hash: str
+    tx_type: int
+    account: int
+    succeeded: bool
+    code: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChanged:
+    """A user's order got a new state; `order` is a copy as of then."""
+
+    at_us: int
+    order: VenueOrder
+
+
+@dataclass(frozen=True, slots=True)
+class TradeExecuted:
+    """A trade took place."""
+
+    at_us: int
+    trade: Trade
+
+
+@dataclass(frozen=True, slots=True)
+class PositionChanged:
+    """A user's position or collateral changed."""
+
+    at_us: int
+    account: int
+    market_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class LevelChanged:
+    """The total size at one price of a book is now `base` lots; 0 removes it."""
+
+    at_us: int
+    market_index: int
+    is_ask: bool
+    price: int
+    base: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarketChanged:
+    """Mark or index price of a market moved."""
+
+    at_us: int
+    market_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMade:
+    """A new block."""
+
+    at_us: int
+    height: int
+
+
+Event: TypeAlias = (
+    TxAccepted
+    | TxRefused
+    | TxExecuted
+    | OrderChanged
+    | TradeExecuted
+    | PositionChanged
+    | LevelChanged
+    | MarketChanged
+    | BlockMade
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SetLevel:
+    """Market life: the flow's own size at one price becomes `base` lots."""
+
+    market_index: int
+    is_ask: bool
+    price: int
+    base: int
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Market life: somebody trades up to `base` lots, no worse than `price`.
+
+    `print_rest` makes what finds no resting order print as a trade among others
+    all the same: a tape's trade did happen.
+    """
+
+    market_index: int
+    is_ask: bool
+    price: int
+    base: int
+    print_rest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetIndexPrice:
+    """Market life: the index price moves to `price` ticks."""
+
+    market_index: int
+    price: int
+
+
+FlowAction: TypeAlias = SetLevel | Take | SetIndexPrice

@@ -1,0 +1,449 @@
+"""The local exchange without its doors: transactions and time in, events out.
+
+Two stages, as at the real one. Stage one (`submit`) checks, refuses or queues and
+consumes the nonce. Stage two (`advance`) executes what is due: in order of due time,
+and per key in order of acceptance. No clock, no I/O: the caller brings the time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from wrappy.model import TimeInForce
+from wrappy.protocol.codes import OK, code_message
+from wrappy.protocol.transactions import TxType
+from wrappy.venue.account_settings import apply_settings
+from wrappy.venue.checks import (
+    ABORTED,
+    NIL_MARKET,
+    SCHEDULED,
+    Refused,
+    Rules,
+    check_batch,
+    check_nonce,
+    is_client_order_index,
+    owner_indices,
+)
+from wrappy.venue.events import (
+    BlockMade,
+    TxAccepted,
+    TxExecuted,
+    TxRefused,
+)
+from wrappy.venue.flow_orders import FlowOrders
+from wrappy.venue.ledger import EventLog
+from wrappy.venue.records import EXECUTED, FAILED, Receipt, RecordTable, TxRecord
+from wrappy.venue.trading import ATTRIBUTE_MARKET, TradingFloor, attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from wrappy.model import Market
+    from wrappy.venue.accounts import Account, ApiKey
+    from wrappy.venue.events import Event, FlowAction
+    from wrappy.venue.market_state import MarketState
+    from wrappy.venue.orders import VenueOrder
+    from wrappy.venue.settings import VenueSettings
+
+__all__ = ["Exchange", "Receipt", "Refused", "TxRecord"]
+
+MAX_ACCOUNT_INDEX: Final = (1 << 48) - 2
+MAX_API_KEY_INDEX: Final = 254
+
+
+@dataclass(frozen=True, slots=True)
+class _ScheduledCancel:
+    account: int
+    time_ms: int
+
+
+class Exchange:
+    """Markets, accounts and the queue between the two stages.
+
+    Attributes:
+        settings: how it was set up.
+        accounts: by index, the flow's two among them.
+        log: everything that happened to users.
+    """
+
+    def __init__(
+        self,
+        settings: VenueSettings,
+        markets: Sequence[Market],
+        accounts: dict[int, Account],
+        *,
+        now_us: int,
+    ) -> None:
+        self.settings = settings
+        self.accounts = accounts
+        self.log = EventLog()
+        self._floor = TradingFloor(markets, accounts, self._emit)
+        self._flow = FlowOrders(self._floor, self._emit)
+        self._rules = Rules(settings, self._floor)
+        self._pending: list[Event] = []
+        self._queue: list[tuple[int, int, TxRecord | _ScheduledCancel]] = []
+        self._queued = 0
+        self._executed = 0
+        self._records = RecordTable()
+        self._block_us = settings.block_ms * 1_000
+        self._next_block_us = now_us + self._block_us
+
+    # Reading
+
+    @property
+    def markets(self) -> dict[int, MarketState]:
+        """Markets by index."""
+        return self._floor.markets
+
+    @property
+    def lot_values(self) -> Mapping[int, int]:
+        """Value of one lot at the mark price by market index, 1e-6 USDC."""
+        return self._floor.lot_values
+
+    @property
+    def height(self) -> int:
+        """Number of the block in the making."""
+        return self._floor.height
+
+    @property
+    def nonce(self) -> int:
+        """Number of the engine's last change."""
+        return self._floor.nonce
+
+    @property
+    def transactions(self) -> RecordTable:
+        """Accepted transactions."""
+        return self._records
+
+    def transaction(self, tx_hash: str) -> TxRecord | None:
+        """Return an accepted transaction by its hash, or None."""
+        return self._records.get(tx_hash)
+
+    def order(self, account: int, index: int) -> VenueOrder | None:
+        """Return an order by COI or order index: resting, or the latest closed one."""
+        owner = self.accounts.get(account)
+        if owner is None:
+            return None
+        if is_client_order_index(index):
+            live = owner.by_coi.get(index) if index else None
+            closed = (
+                order
+                for order in reversed(owner.history)
+                if index and order.client_order_index == index
+            )
+        else:
+            live = owner.open_orders.get(index)
+            closed = (
+                order for order in reversed(owner.history) if order.order_index == index
+            )
+        return live if live is not None else next(closed, None)
+
+    # Stage one
+
+    def check_owner(self, info: Mapping[str, Any]) -> ApiKey:
+        """Return the key slot that a transaction claims to be signed with.
+
+        Raises:
+            Refused: 21102 or 21110 when an index is out of range, 21100 or 21109 when
+                there is no such account or no such key on it.
+        """
+        return self._owner(info)[1]
+
+    def _owner(self, info: Mapping[str, Any]) -> tuple[Account, ApiKey]:
+        index, slot = owner_indices(info)
+        if index is None or not 0 <= index <= MAX_ACCOUNT_INDEX:
+            raise Refused(21102)
+        if slot is None or not 0 <= slot <= MAX_API_KEY_INDEX:
+            raise Refused(21110)
+        account = self.accounts.get(index)
+        if account is None:
+            raise Refused(21100)
+        key = account.api_keys.get(slot)
+        if key is None:
+            raise Refused(21109)
+        return account, key
+
+    def submit(
+        self, tx_type: int, info: Mapping[str, Any], tx_hash: str, *, now_us: int
+    ) -> Receipt:
+        """Check one transaction and queue it; its nonce is consumed.
+
+        Args:
+            tx_type: number on the wire.
+            info: the transaction, its shape and signature already verified.
+            tx_hash: its hash.
+            now_us: unix microseconds.
+
+        Raises:
+            Refused: stage one said no; nothing was consumed, the log has the refusal.
+        """
+        return self._accept([(tx_type, info, tx_hash)], now_us)[0]
+
+    def submit_batch(
+        self, items: Sequence[tuple[int, Mapping[str, Any], str]], *, now_us: int
+    ) -> list[Receipt]:
+        """Check (type, info, hash) triples of one key, then queue all or none.
+
+        Raises:
+            Refused: one member was refused, or the batch as a whole: 21501 when it
+                is empty, 21514 too long, 21121 of several keys, 21105 when the
+                nonces do not follow each other. Nothing was consumed.
+        """
+        return self._accept(items, now_us, batch=True)
+
+    def refuse(
+        self,
+        refusal: Refused,
+        *,
+        now_us: int,
+        tx_type: int = 0,
+        info: Mapping[str, Any] | None = None,
+        tx_hash: str = "",
+    ) -> None:
+        """Write a refusal into the log, also one that was decided outside."""
+        told = info or {}
+        account, api_key_index = owner_indices(told)
+        self._emit(
+            TxRefused(
+                now_us,
+                refusal.code,
+                refusal.message,
+                tx_hash,
+                tx_type,
+                account,
+                api_key_index,
+                told.get("Nonce"),
+            )
+        )
+
+    def _accept(
+        self,
+        items: Sequence[tuple[int, Mapping[str, Any], str]],
+        now_us: int,
+        *,
+        batch: bool = False,
+    ) -> list[Receipt]:
+        self._run_due(now_us)
+        item: tuple[int, Mapping[str, Any], str] = (0, {}, "")
+        records: list[TxRecord] = []
+        before: tuple[ApiKey, int, int, int] | None = None
+        try:
+            if batch:
+                check_batch(items, limit=self.settings.batch_limit)
+            for item in items:
+                tx_type, info, tx_hash = item
+                self._rules.check_type(tx_type)
+                account, key = self._owner(info)
+                if before is None:
+                    times = key.transaction_time_us, key.busy_until_us
+                    before = (key, key.nonce, *times)
+                check_nonce(key, info)
+                self._rules.check(account, tx_type, info, now_ms=now_us // 1_000)
+                records.append(self._take(account, key, item, now_us))
+        except Refused as refusal:
+            for record in records:
+                self._unqueue(record)
+            if before is not None:
+                key, key.nonce, key.transaction_time_us, key.busy_until_us = before
+            tx_type, info, tx_hash = item
+            self.refuse(
+                refusal, now_us=now_us, tx_type=tx_type, info=info, tx_hash=tx_hash
+            )
+            raise
+        for record in records:
+            self._keep(record)
+        return [Receipt(record.tx_hash, record.execute_at_us) for record in records]
+
+    def _take(
+        self,
+        account: Account,
+        key: ApiKey,
+        item: tuple[int, Mapping[str, Any], str],
+        now_us: int,
+    ) -> TxRecord:
+        # Consumes the nonce and reserves the client order index.
+        tx_type, info, tx_hash = item
+        tier = account.tier
+        is_create = tx_type == TxType.CREATE_ORDER
+        immediate = TimeInForce.IMMEDIATE_OR_CANCEL
+        takes = is_create and info["TimeInForce"] == immediate
+        delay_ms = tier.taker_delay_ms if takes else tier.maker_delay_ms
+        # What is sent later on a key never overtakes what was sent earlier.
+        execute_at_us = max(now_us + delay_ms * 1_000, key.busy_until_us)
+        key.nonce = info["Nonce"] + 1
+        key.transaction_time_us = now_us
+        key.busy_until_us = execute_at_us
+        if is_create:
+            account.queued_creates[tx_hash] = info
+            if info["ClientOrderIndex"]:
+                account.queued_cois[info["ClientOrderIndex"]] = info
+        return TxRecord(
+            tx_hash=tx_hash,
+            tx_type=tx_type,
+            account=account.index,
+            api_key_index=key.api_key_index,
+            nonce=info["Nonce"],
+            info=info,
+            queued_us=now_us,
+            execute_at_us=execute_at_us,
+        )
+
+    def _unqueue(self, record: TxRecord) -> None:
+        if record.tx_type == TxType.CREATE_ORDER:
+            account = self.accounts[record.account]
+            account.queued_creates.pop(record.tx_hash, None)
+            account.queued_cois.pop(record.info["ClientOrderIndex"], None)
+
+    def _keep(self, record: TxRecord) -> None:
+        account = self.accounts[record.account]
+        account.transactions.append(record.tx_hash)
+        remembered = self.settings.coi_scope == "history"
+        if remembered and record.tx_type == TxType.CREATE_ORDER:
+            account.used_cois.add(record.info["ClientOrderIndex"])
+        self._records.add(record)
+        self._push(record.execute_at_us, record)
+        self._emit(
+            TxAccepted(
+                record.queued_us,
+                record.tx_hash,
+                record.tx_type,
+                record.account,
+                record.api_key_index,
+                record.nonce,
+                record.execute_at_us,
+                record.info,
+            )
+        )
+
+    def _push(self, at_us: int, what: TxRecord | _ScheduledCancel) -> None:
+        self._queued += 1
+        heapq.heappush(self._queue, (at_us, self._queued, what))
+
+    # Stage two
+
+    def next_due_us(self) -> int:
+        """Return when something happens by itself next: an execution or a block."""
+        if self._queue:
+            return min(self._queue[0][0], self._next_block_us)
+        return self._next_block_us
+
+    def advance(self, now_us: int) -> list[Event]:
+        """Execute what is due up to `now_us`; return all events since the last call.
+
+        Idle blocks of one long step are told as one `BlockMade` of the last of them.
+        """
+        self._run_due(now_us)
+        return self.drain()
+
+    def apply_flow(self, actions: Iterable[FlowAction], *, now_us: int) -> None:
+        """Carry out market life at `now_us`, after what was due before it."""
+        self._run_due(now_us)
+        touched: dict[int, MarketState] = {}
+        for action in actions:
+            state = self._flow.apply(action, now_us=now_us)
+            touched[state.index] = state
+        self._floor.tell_books(touched.values(), now_us=now_us)
+
+    def drain(self) -> list[Event]:
+        """Return the events since the last call, oldest first."""
+        events, self._pending = self._pending, []
+        return events
+
+    def _emit(self, event: Event) -> None:
+        self._pending.append(event)
+        self.log.append(event)
+
+    def _run_due(self, now_us: int) -> None:
+        while True:
+            head_us = self._queue[0][0] if self._queue else now_us + 1
+            if head_us <= min(now_us, self._next_block_us):
+                at_us, _, what = heapq.heappop(self._queue)
+                if isinstance(what, _ScheduledCancel):
+                    self._cancel_on_schedule(what, at_us)
+                else:
+                    self._execute(what, at_us)
+            elif self._next_block_us <= now_us:
+                # A transaction due exactly with a block still belongs to it.
+                self._make_blocks(min(now_us, head_us - 1))
+            else:
+                return
+
+    def _make_blocks(self, until_us: int) -> None:
+        count = (until_us - self._next_block_us) // self._block_us + 1
+        made_us = self._next_block_us + (count - 1) * self._block_us
+        self._next_block_us = made_us + self._block_us
+        self._floor.height += count
+        self._emit(BlockMade(made_us, self._floor.height))
+
+    def _cancel_on_schedule(self, scheduled: _ScheduledCancel, at_us: int) -> None:
+        account = self.accounts[scheduled.account]
+        if account.cancel_all_time_ms != scheduled.time_ms:
+            return  # aborted or replaced since
+        account.cancel_all_time_ms = 0
+        self._floor.cancel_all(account, now_us=at_us)
+        self._floor.tell_books(self.markets.values(), now_us=at_us)
+
+    def _execute(self, record: TxRecord, at_us: int) -> None:
+        self._unqueue(record)
+        if record.info["ExpiredAt"] * 1_000 <= at_us:
+            record.status = FAILED
+            record.code = 21501
+            record.message = "invalid tx info: ExpiredAt has passed"
+        else:
+            code = self._carry_out(record, at_us)
+            record.status = EXECUTED
+            record.code = 0 if code == OK else code
+            record.message = code_message(record.code)
+        self._executed += 1
+        record.sequence_index = self._executed
+        self._records.executed(record)
+        record.executed_us = at_us
+        record.block_height = self.height
+        self._floor.tell_books(self.markets.values(), now_us=at_us)
+        self._emit(
+            TxExecuted(
+                at_us,
+                record.tx_hash,
+                record.tx_type,
+                record.account,
+                record.status == EXECUTED,
+                record.code,
+                record.message,
+            )
+        )
+
+    def _carry_out(self, record: TxRecord, at_us: int) -> int:
+        account, info = self.accounts[record.account], record.info
+        if record.tx_type == TxType.CREATE_ORDER:
+            order = self._floor.create(account, info, record.tx_hash, now_us=at_us)
+            record.order_index = order.order_index
+            return OK
+        if record.tx_type in (TxType.CANCEL_ORDER, TxType.MODIFY_ORDER):
+            target = self._floor.find_live(account, info["MarketIndex"], info["Index"])
+            record.order_index = 0 if target is None else target.order_index
+            if record.tx_type == TxType.CANCEL_ORDER:
+                return self._floor.cancel(account, info, now_us=at_us)
+            return self._floor.modify(account, info, record.tx_hash, now_us=at_us)
+        if record.tx_type == TxType.CANCEL_ALL_ORDERS:
+            self._cancel_all(account, info, at_us)
+        else:
+            apply_settings(account, record.tx_type, info)
+        return OK
+
+    def _cancel_all(
+        self, account: Account, info: Mapping[str, Any], at_us: int
+    ) -> None:
+        mode = info["TimeInForce"]
+        if mode == SCHEDULED:
+            account.cancel_all_time_ms = info["Time"]
+            due_us = max(info["Time"] * 1_000, at_us)
+            self._push(due_us, _ScheduledCancel(account.index, info["Time"]))
+        elif mode == ABORTED:
+            account.cancel_all_time_ms = 0
+        else:
+            market_index = attribute(info, ATTRIBUTE_MARKET)
+            if market_index == NIL_MARKET:
+                market_index = None
+            self._floor.cancel_all(account, market_index=market_index, now_us=at_us)
