@@ -1,0 +1,217 @@
+"""The trading floor behind both doors: exchange, market life, candles and time.
+
+It keeps no socket. The doors ask it things and send through it; whoever paces it
+calls `run_until`, and everything due happens in order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from wrappy.protocol.tiers import TIERS
+from wrappy.venue.candles import CandleStore
+from wrappy.venue.clocks import SteppedClock
+from wrappy.venue.events import TradeExecuted
+from wrappy.venue.exchange import Refused
+from wrappy.venue.gate import Gate
+from wrappy.venue.limits import QUOTA_TYPES, RequestLimits, VolumeQuota
+from wrappy.venue.statements import Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wrappy.signing.auth_token import AuthToken
+    from wrappy.venue.accounts import Account
+    from wrappy.venue.clocks import Clock
+    from wrappy.venue.events import Event
+    from wrappy.venue.exchange import Exchange, Receipt
+    from wrappy.venue.flow import Flow
+    from wrappy.venue.settings import VenueSettings
+
+TOO_MANY_REQUESTS = 23000
+
+
+class Audience(Protocol):
+    """Whoever tells the world what happened: the streams."""
+
+    def publish(self, events: Sequence[Event], now_us: int) -> None:
+        """Take in what happened at `now_us`."""
+        ...
+
+    def due_us(self) -> int | None:
+        """Return when `flush` is to be called next, or None."""
+        ...
+
+    def flush(self, now_us: int) -> None:
+        """Send what was held back until now."""
+        ...
+
+
+class Floor:
+    """One exchange with everything that keeps it going.
+
+    Args:
+        exchange: the pure exchange.
+        settings: its settings.
+        clock: what time it is.
+        flow: market life, or None for a market of users only.
+        wake: called when something new may be due earlier than before.
+
+    Attributes:
+        failure: the first failure nobody could answer for; the venue then serves
+            nothing any more.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        settings: VenueSettings,
+        *,
+        clock: Clock,
+        flow: Flow | None,
+        wake: Callable[[], None],
+    ) -> None:
+        self.exchange = exchange
+        self.settings = settings
+        self.clock = clock
+        self.candles = CandleStore()
+        self.limits = (
+            RequestLimits(TIERS[settings.tier]) if settings.enforce_limits else None
+        )
+        self.quota = VolumeQuota()
+        self.failure: BaseException | None = None
+        self._flow = flow
+        self._wake = wake
+        self._start_us = self._at_us = clock.now_us()
+        self._gate = Gate(exchange, settings, arrive=self._arrive, admit=self._admit)
+        self._audience: Audience | None = None
+
+    def attach(self, audience: Audience) -> None:
+        """Let `audience` hear what happens from now on."""
+        self._audience = audience
+
+    def close(self) -> None:
+        """End the worker thread that checks signatures."""
+        self._gate.close()
+
+    def record_failure(self, error: BaseException) -> None:
+        """Keep the first failure, for whoever closes the venue."""
+        self.failure = self.failure or error
+
+    # -------------------------------------------------------------------- time
+
+    def now_us(self) -> int:
+        """Return venue time, unix microseconds."""
+        return self.clock.now_us()
+
+    def next_due_us(self) -> int | None:
+        """Return when something happens next by itself, or None if nothing will."""
+        dues = [self.exchange.next_due_us(), self._flow_due_us()]
+        if self._audience is not None:
+            dues.append(self._audience.due_us())
+        known = [due for due in dues if due is not None]
+        return min(known) if known else None
+
+    def _flow_due_us(self) -> int | None:
+        offset = None if self._flow is None else self._flow.next_at_us()
+        return None if offset is None else self._start_us + offset
+
+    def run_until(self, now_us: int) -> None:
+        """Let everything happen that is due up to `now_us`, in order."""
+        while (due := self.next_due_us()) is not None and due <= now_us:
+            # A due time in the past is one that came up late: time stands still
+            # for it, but does not go back.
+            self._at_us = max(self._at_us, due)
+            # What was held back goes out before anything new happens, or two changes
+            # a batch apart would share one.
+            self._flush(due)
+            flow_due = self._flow_due_us()
+            if self._flow is not None and flow_due is not None and flow_due <= due:
+                self.exchange.apply_flow(
+                    self._flow.step(due - self._start_us), now_us=self._at_us
+                )
+            self._tell(self.exchange.advance(self._at_us))
+        self._at_us = max(self._at_us, now_us)
+
+    def _flush(self, due_us: int) -> None:
+        if self._audience is None:
+            return
+        flush_due = self._audience.due_us()
+        if flush_due is not None and flush_due <= due_us:
+            self._audience.flush(self._at_us)
+
+    def catch_up(self) -> None:
+        """Bring the exchange to the present before it is asked something.
+
+        Stepped time is moved by its owner alone: there only what has happened
+        already is told.
+        """
+        if isinstance(self.clock, SteppedClock):
+            self._tell(self.exchange.drain())
+        else:
+            self.run_until(self.now_us())
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, TradeExecuted):
+                self.candles.add(event.trade)
+                for index in {event.trade.ask_account, event.trade.bid_account}:
+                    address = self.exchange.accounts[index].l1_address
+                    self.quota.earn(address, event.trade.quote)
+        if events and self._audience is not None:
+            self._audience.publish(events, self._at_us)
+
+    # ----------------------------------------------------------------- sending
+
+    def _arrive(self) -> int:
+        self.catch_up()
+        return max(self._at_us, self.now_us())
+
+    def _admit(self, account: Account) -> None:
+        if self.limits is None:
+            return
+        owner = (account.l1_address, account.tier)
+        if self.limits.send(owner, now=self.now_us() / 1_000_000):
+            raise Refused(TOO_MANY_REQUESTS)
+
+    async def send(self, tx_type: int, tx_info: str) -> tuple[Receipt, int | None]:
+        """Send one transaction; return its receipt and the volume quota left.
+
+        Raises:
+            Refused: it is not accepted.
+        """
+        account, receipt = await self._gate.send(tx_type, tx_info)
+        return receipt, self._sent(account, [tx_type])
+
+    async def send_batch(
+        self, tx_types: Sequence[int], tx_infos: Sequence[str]
+    ) -> tuple[list[Receipt], int | None]:
+        """Send transactions together; return receipts and the volume quota left.
+
+        Raises:
+            Refused: one of them, and so none of them, is accepted.
+        """
+        account, receipts = await self._gate.send_batch(tx_types, tx_infos)
+        return receipts, self._sent(account, tx_types)
+
+    def _sent(self, account: Account, tx_types: Sequence[int]) -> int | None:
+        self._tell(self.exchange.drain())
+        self._wake()
+        if account.tier.name != "premium":
+            return None
+        count = sum(tx_type in QUOTA_TYPES for tx_type in tx_types)
+        return self.quota.spend(account.l1_address, count)
+
+    async def authenticate(self, token: str, account_index: int) -> AuthToken:
+        """Return the token if it opens that account's private data.
+
+        Raises:
+            Refused: it does not.
+        """
+        return await self._gate.authenticate(token, account_index)
+
+    # ----------------------------------------------------------------- reading
+
+    def statement(self, account: Account) -> Statement:
+        """Return an account's figures as of now."""
+        return Statement(account, self.exchange.markets)

@@ -1,0 +1,223 @@
+"""What an account is told about itself: balances, positions, margin, on the wire."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from wrappy._core.ledger import FRACTION_SCALE, LedgerPosition
+from wrappy.venue.account_settings import USDC_ASSET
+from wrappy.venue.render import price_text, size_text, usdc_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wrappy.model import Market
+    from wrappy.venue.accounts import Account
+    from wrappy.venue.market_state import MarketState
+
+_HUNDREDTH: Final = Decimal("0.01")
+_NO_POOL: Final[dict[str, Any]] = {
+    "status": 0,
+    "operator_fee": "0",
+    "min_operator_share_rate": "0",
+    "total_shares": 0,
+    "operator_shares": 0,
+    "annual_percentage_yield": 0,
+    "daily_returns": [],
+    "share_prices": [],
+    "sharpe_ratio": 0,
+    "strategies": [],
+}
+
+
+def _percent(part: int, whole: int) -> str:
+    if whole <= 0:
+        return "0.00"
+    return str((Decimal(100) * part / whole).quantize(_HUNDREDTH, ROUND_HALF_UP))
+
+
+class Statement:
+    """One account's figures at the current mark prices.
+
+    Args:
+        account: whose figures.
+        markets: every market of the exchange.
+    """
+
+    def __init__(self, account: Account, markets: Mapping[int, MarketState]) -> None:
+        self._account = account
+        self._markets = markets
+        self._fractions = account.initial_margin_fractions
+        self._lot_values = {
+            index: state.mark_price * state.market.quote_multiplier
+            for index, state in markets.items()
+        }
+        self._maintenance = {
+            index: state.market.maintenance_margin_fraction
+            for index, state in markets.items()
+        }
+        ledger = account.ledger
+        self.equity = ledger.equity(self._lot_values)
+        self.initial_margin = ledger.initial_margin(self._lot_values, self._fractions)
+        self.maintenance_margin = ledger.maintenance_margin(
+            self._lot_values, self._maintenance
+        )
+        self.available = max(0, self.equity - self.initial_margin)
+
+    def position(self, market_index: int) -> dict[str, Any]:
+        """Return the position in one market, flat or not."""
+        market = self._markets[market_index].market
+        ledger = self._account.ledger
+        held = ledger.positions.get(market_index, LedgerPosition())
+        lot_value = self._lot_values[market_index]
+        orders = self._account.open_orders.values()
+        average = ledger.average_entry(market)
+        return {
+            "market_id": market_index,
+            "symbol": market.symbol,
+            "initial_margin_fraction": str(
+                Decimal(self._fractions[market_index]).scaleb(-2)
+            ),
+            "open_order_count": sum(o.market_index == market_index for o in orders),
+            "pending_order_count": 0,
+            "position_tied_order_count": 0,
+            "sign": -1 if held.size < 0 else 1,
+            "position": size_text(abs(held.size), market),
+            "avg_entry_price": _average_text(average, market),
+            "position_value": usdc_text(abs(held.size) * lot_value),
+            "unrealized_pnl": usdc_text(ledger.unrealized_pnl(market_index, lot_value)),
+            "realized_pnl": usdc_text(held.realized_pnl),
+            "liquidation_price": self._liquidation_price(market_index, held.size),
+            "total_funding_paid_out": "0.000000",
+            "margin_mode": 0,
+            "allocated_margin": "0.000000",
+            "total_discount": "0.000000",
+            "margin_set_flag": 0,
+        }
+
+    def _liquidation_price(self, market_index: int, size: int) -> str:
+        # The price at which equity falls to the maintenance requirement while the
+        # other markets stand still; "0" where no positive price does that.
+        if not size:
+            return "0"
+        market = self._markets[market_index].market
+        mark = Decimal(self._lot_values[market_index])
+        fraction = Decimal(self._maintenance[market_index]) / FRACTION_SCALE
+        slack = self.equity - self.maintenance_margin
+        lot_value = mark - Decimal(slack) / (size - abs(size) * fraction)
+        ticks = int(lot_value / market.quote_multiplier)
+        return price_text(ticks, market) if ticks > 0 else "0"
+
+    def positions(self, *, active_only: bool = False) -> list[dict[str, Any]]:
+        """Return the positions in all markets, or only those that are not flat."""
+        return [
+            self.position(index)
+            for index in self._markets
+            if not active_only or self._account.ledger.size(index)
+        ]
+
+    def open_positions(self) -> dict[str, dict[str, Any]]:
+        """Return positions by market, of every market the account ever held."""
+        return {
+            str(index): self.position(index)
+            for index in sorted(self._account.ledger.positions)
+        }
+
+    def assets(self) -> list[dict[str, Any]]:
+        """Return the balances: USDC is the only one here."""
+        return [
+            {
+                "symbol": "USDC",
+                "asset_id": USDC_ASSET,
+                "balance": "0.000000",
+                "locked_balance": "0.000000",
+                "margin_mode": "enabled",
+                "margin_balance": usdc_text(self._account.ledger.collateral),
+                "multiplier": "1",
+            }
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the light entry of `accountsByL1Address`."""
+        account = self._account
+        return {
+            "code": 0,
+            "account_type": 0,
+            "account_trading_mode": account.trading_mode,
+            "index": account.index,
+            "l1_address": account.l1_address,
+            "cancel_all_time": account.cancel_all_time_ms,
+            "total_order_count": len(account.open_orders),
+            "total_isolated_order_count": 0,
+            "pending_order_count": 0,
+            "available_balance": usdc_text(self.available),
+            "status": 1,
+            "collateral": usdc_text(account.ledger.collateral),
+            "transaction_time": max(
+                (key.transaction_time_us for key in account.api_keys.values()),
+                default=0,
+            ),
+        }
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the entry of `accountMetadata`."""
+        return {
+            "account_index": self._account.index,
+            "name": "",
+            "description": "",
+            "can_invite": False,
+            "referral_points_percentage": "",
+            "created_at": 0,
+            "can_rfq": False,
+            "can_rfq_market_ids": [],
+            "metadata": {"color": ""},
+            "agent_enabled": False,
+        }
+
+    def detailed(self, *, active_only: bool = False) -> dict[str, Any]:
+        """Return the full entry of `account`."""
+        return {
+            **self.summary(),
+            **self.metadata(),
+            "positions": self.positions(active_only=active_only),
+            "assets": self.assets(),
+            "total_asset_value": usdc_text(self.equity),
+            "cross_asset_value": usdc_text(self.equity),
+            "cross_initial_margin_requirement": usdc_text(self.initial_margin),
+            "cross_maintenance_margin_requirement": usdc_text(self.maintenance_margin),
+            "pool_info": dict(_NO_POOL),
+            "shares": [],
+            "pending_unlocks": [],
+            "approved_integrators": list(self._account.integrators.values()),
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """Return the figures of the `user_stats` stream."""
+        value = self._account.ledger.position_value(self._lot_values)
+        figures = {
+            "available_balance": usdc_text(self.available),
+            "buying_power": "0",
+            "collateral": usdc_text(self._account.ledger.collateral),
+            "leverage": _ratio(value, self.equity),
+            "margin_usage": _percent(self.initial_margin, self.equity),
+            "portfolio_value": usdc_text(self.equity),
+        }
+        return {
+            "account_trading_mode": self._account.trading_mode,
+            **figures,
+            "cross_stats": dict(figures),
+            "total_stats": dict(figures),
+        }
+
+
+def _ratio(part: int, whole: int) -> str:
+    if whole <= 0:
+        return "0.00"
+    return str((Decimal(part) / whole).quantize(_HUNDREDTH, ROUND_HALF_UP))
+
+
+def _average_text(average: Decimal, market: Market) -> str:
+    # Averages fall between ticks: the exchange prints them with more places.
+    places = market.price_decimals + 2
+    return str(average.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP))
