@@ -1,0 +1,1 @@
+"""The client: dealer, overlay, and the one door each of them uses."""

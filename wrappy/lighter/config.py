@@ -1,0 +1,383 @@
+"""Where settings come from: arguments beat environment beat file beat defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wrappy._core.scaling import PriceRounding
+from wrappy.errors import ConfigError, CredentialsError
+from wrappy.lighter.config_checks import (
+    check_base_url,
+    check_settings,
+    not_a_rounding,
+    shown,
+)
+from wrappy.protocol.networks import MAINNET, TESTNET, chain_id_for
+from wrappy.protocol.tiers import BATCH_LIMIT
+from wrappy.signing.keys import secret_scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+FIRST_OWN_KEY_INDEX = 4
+LAST_KEY_INDEX = 254
+NETWORKS = {"testnet": TESTNET, "mainnet": MAINNET}
+"""Addresses of the public deployments by the names that commands use."""
+
+logger = logging.getLogger("wrappy.config")
+
+PLACEHOLDER = "YOUR_"
+"""A key that starts like this is a template nobody filled in: it counts as absent."""
+
+ENVIRONMENT = {
+    "LIGHTER_BASE_URL": "base_url",
+    "LIGHTER_CHAIN_ID": "chain_id",
+    "LIGHTER_ACCOUNT_INDEX": "account_index",
+    "LIGHTER_L1_KEY": "l1_private_key",
+    "LIGHTER_API_KEY_INDEX": "api_key_index",
+    "LIGHTER_API_KEY": "api_key_private_key",
+    "LIGHTER_STATE_DIR": "state_dir",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyConfig:
+    """One API key of the account.
+
+    Attributes:
+        api_key_index: 4..254; 0 to 3 belong to the exchange's own applications.
+        api_key_private_key: 80 hex digits, with or without `0x`; never shown.
+    """
+
+    api_key_index: int
+    api_key_private_key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        index = self.api_key_index
+        if isinstance(index, bool) or not isinstance(index, int):
+            raise CredentialsError(
+                f"api_key_index: {shown(index)} is not a whole number"
+            )
+        if 0 <= index < FIRST_OWN_KEY_INDEX:
+            raise CredentialsError(
+                f"api_key_index: {index} is reserved for the exchange's own "
+                f"applications; create a key with an index from "
+                f"{FIRST_OWN_KEY_INDEX} to {LAST_KEY_INDEX}"
+            )
+        if not FIRST_OWN_KEY_INDEX <= index <= LAST_KEY_INDEX:
+            raise CredentialsError(
+                f"api_key_index: {index} is outside "
+                f"{FIRST_OWN_KEY_INDEX}..{LAST_KEY_INDEX}"
+            )
+        if not isinstance(self.api_key_private_key, str):
+            kind = type(self.api_key_private_key).__name__
+            raise CredentialsError(
+                f"api_key_private_key: a {kind} is not text; give 80 hex digits"
+            )
+        secret_scalar(self.api_key_private_key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealerConfig:
+    """Settings of a dealer; the names are those of the config file.
+
+    What is None here is looked up in the environment (`LIGHTER_*`) when the dealer
+    is created, and only then missed.
+
+    Attributes:
+        base_url: REST address of the exchange, such as `http://127.0.0.1:8080`.
+        account_index: index of the account.
+        l1_private_key: not needed for trading; accepted and never used.
+        api_keys: the account's API keys; plain dicts are accepted.
+        symbol: market by name; or
+        market_index: market by index.
+        price_scale: expected ticks in one USDC; checked against the exchange.
+        size_scale: expected lots in one unit; checked against the exchange.
+        use_websocket: send over the WebSocket instead of REST.
+        max_ws_batch: transactions in one batch, 1..50; the exchange takes 15.
+        standard_account: pace for a standard account (60 requests a minute);
+            False paces for a premium account.
+        ip_weight_per_minute: overrides the pace: weight a minute.
+        jitter_ms: random pause before a send, (low, high) milliseconds.
+        prefer_high_level: dry run: sign and show, send nothing.
+        chain_id: signed into every transaction; derived from `base_url` if None.
+        price_rounding: how a price between two ticks is placed.
+        slippage_bps: bound of a market order without a price, 1e-4 of the best
+            opposite price.
+        order_lifetime_s: how long a resting order lives, 300 s to 30 days; None
+            takes 28 days.
+        request_timeout_s: longest wait for an answer.
+        state_dir: folder for the sequence of order numbers; None takes
+            `$XDG_STATE_HOME/wrappy` or `~/.local/state/wrappy`.
+    """
+
+    base_url: str | None = None
+    account_index: int | None = None
+    l1_private_key: str | None = field(default=None, repr=False)
+    api_keys: tuple[ApiKeyConfig, ...] = ()
+    symbol: str | None = None
+    market_index: int | None = None
+    price_scale: int | None = None
+    size_scale: int | None = None
+    use_websocket: bool = False
+    max_ws_batch: int = BATCH_LIMIT
+    standard_account: bool = True
+    ip_weight_per_minute: int | None = None
+    jitter_ms: tuple[int, int] | None = None
+    prefer_high_level: bool = False
+    chain_id: int | None = None
+    price_rounding: PriceRounding = PriceRounding.NEAREST
+    slippage_bps: int = 100
+    order_lifetime_s: int | None = None
+    request_timeout_s: float = 10.0
+    state_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "api_keys", _api_keys(self.api_keys))
+        if isinstance(self.jitter_ms, list):
+            object.__setattr__(self, "jitter_ms", tuple(self.jitter_ms))
+        if isinstance(self.price_rounding, str):
+            object.__setattr__(self, "price_rounding", _rounding(self.price_rounding))
+        check_settings(self)
+
+
+def _api_keys(keys: Iterable[Any]) -> tuple[ApiKeyConfig, ...]:
+    if isinstance(keys, (str, bytes)) or not hasattr(keys, "__iter__"):
+        raise CredentialsError("api_keys: give a list of keys, each with its index")
+    made = []
+    for key in keys:
+        if isinstance(key, ApiKeyConfig):
+            made.append(key)
+            continue
+        try:
+            index, private_key = key["api_key_index"], key["api_key_private_key"]
+        except (KeyError, TypeError) as error:
+            raise CredentialsError(
+                "api_keys: each entry needs api_key_index and api_key_private_key"
+            ) from error
+        if not _is_placeholder(private_key):
+            made.append(ApiKeyConfig(index, private_key))
+    if len({key.api_key_index for key in made}) != len(made):
+        raise CredentialsError("api_keys: an api_key_index stands there twice")
+    return tuple(made)
+
+
+def _is_placeholder(private_key: object) -> bool:
+    return isinstance(private_key, str) and private_key.startswith(PLACEHOLDER)
+
+
+def _rounding(word: str) -> PriceRounding:
+    try:
+        return PriceRounding[word.upper()]
+    except KeyError:
+        raise ConfigError(not_a_rounding(word)) from None
+
+
+def ws_url_for(base_url: str) -> str:
+    """Return the stream's address that belongs to a REST address."""
+    return "ws" + check_base_url(base_url).removeprefix("http") + "/stream"
+
+
+FIELDS = frozenset(item.name for item in dataclasses.fields(DealerConfig))
+_MARKET_NAMES = frozenset({"symbol", "market_index"})
+SHORTHAND = ("api_key_index", "api_key_private_key", "market_id")
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """Return the settings of a JSON file, with or without a `Lighter` section.
+
+    Raises:
+        ConfigError: the file cannot be read, is not JSON, names an unknown setting,
+            or holds a key while everybody on the machine may read it.
+    """
+    file = Path(path)
+    try:
+        mode = file.stat().st_mode
+        text = file.read_text(encoding="utf-8")
+        document = json.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{file}: is not JSON: {error}") from error
+    section = document.get("Lighter", document) if isinstance(document, dict) else None
+    if not isinstance(section, dict):
+        raise ConfigError(f"{file}: the settings must be an object of names and values")
+    unknown = sorted(set(section) - FIELDS - set(SHORTHAND))
+    if unknown:
+        raise ConfigError(f"{file}: {unknown[0]}: no such setting")
+    if _holds_key(section) and mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise ConfigError(
+            f"{file}: holds a private key and everybody may read it; "
+            f"run: chmod 600 {file}"
+        )
+    return section
+
+
+def _holds_key(section: Mapping[str, Any]) -> bool:
+    rows = section.get("api_keys")
+    keys = [section.get("api_key_private_key"), section.get("l1_private_key")]
+    if isinstance(rows, list):
+        keys += [
+            row.get("api_key_private_key") for row in rows if isinstance(row, dict)
+        ]
+    return any(
+        isinstance(key, str) and key and not _is_placeholder(key) for key in keys
+    )
+
+
+def read_environment(environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the settings that `LIGHTER_*` variables give.
+
+    Raises:
+        ConfigError: a number is none.
+    """
+    source = os.environ if environment is None else environment
+    found: dict[str, Any] = {}
+    for variable, name in ENVIRONMENT.items():
+        text = source.get(variable, "")
+        if not text:
+            continue
+        if name not in ("chain_id", "account_index", "api_key_index"):
+            found[name] = text
+            continue
+        try:
+            found[name] = int(text)
+        except ValueError:
+            # Without its cause, which repeats the text: it may be a key.
+            raise ConfigError(
+                f"{variable}: {shown(text)} is not a whole number"
+            ) from None
+    return found
+
+
+def load_config(
+    path: str | Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> DealerConfig:
+    """Return the settings of arguments, environment and file, in that order.
+
+    A file that does not exist is no error as long as the environment or the
+    arguments give what is needed.
+
+    Raises:
+        ConfigError: a setting is unknown, wrong or missing; the message names it.
+    """
+    given = {k: v for k, v in (overrides or {}).items() if v is not None}
+    unknown = sorted(set(given) - FIELDS - set(SHORTHAND))
+    if unknown:
+        raise ConfigError(f"{unknown[0]}: no such setting")
+    absent = path is None or not Path(path).exists()
+    file = {} if path is None or absent else read_file(path)
+    environment = read_environment()
+    merged: dict[str, Any] = {}
+    for source in (file, environment, given):
+        settings = _spelled_out(source)
+        if settings.keys() & _MARKET_NAMES:
+            # Who names a market means that one, whatever a lower source says.
+            for name in _MARKET_NAMES:
+                merged.pop(name, None)
+        merged.update(settings)
+    try:
+        config = complete(DealerConfig(**merged))
+    except ConfigError as error:
+        if path is not None and absent:
+            raise type(error)(f"{error} ({path} does not exist)") from error
+        raise
+    index = given.get("api_key_index")
+    if index is None or _is_placeholder(given.get("api_key_private_key")):
+        return config
+    # An index without a key beside it picks one of the keys found elsewhere.
+    keys = tuple(key for key in config.api_keys if key.api_key_index == index)
+    if not keys:
+        raise CredentialsError(
+            f"api_key_index: {shown(index)} has no key; pass api_key_private_key=... "
+            "beside it or write the key in the config file"
+        )
+    return dataclasses.replace(config, api_keys=keys)
+
+
+def _spelled_out(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings under their full names: one key becomes a list of one."""
+    settings = {name: value for name, value in source.items() if value is not None}
+    index = settings.pop("api_key_index", None)
+    private_key = settings.pop("api_key_private_key", None)
+    if "market_id" in settings:
+        settings["market_index"] = settings.pop("market_id")
+    if private_key is not None and not _is_placeholder(private_key):
+        if index is None:
+            raise CredentialsError("api_key_index: missing beside the API key")
+        settings["api_keys"] = (ApiKeyConfig(index, private_key),)
+        return settings
+    if _is_placeholder(private_key) or _only_placeholders(settings.get("api_keys")):
+        # A template's key: its account stands for nothing either.
+        logger.info("a placeholder key is left out, and its account with it")
+        settings.pop("api_keys", None)
+        settings.pop("account_index", None)
+    return settings
+
+
+def _only_placeholders(rows: object) -> bool:
+    return (
+        isinstance(rows, (list, tuple))
+        and bool(rows)
+        and all(
+            isinstance(row, dict) and _is_placeholder(row.get("api_key_private_key"))
+            for row in rows
+        )
+    )
+
+
+def _with_environment(config: DealerConfig) -> DealerConfig:
+    missing = {
+        name: value
+        for name, value in _spelled_out(read_environment()).items()
+        if name in FIELDS and getattr(config, name) in (None, ())
+    }
+    return dataclasses.replace(config, **missing)
+
+
+def complete_address(config: DealerConfig) -> DealerConfig:
+    """Return `config` with address and chain settled, as public streams need it.
+
+    Raises:
+        ConfigError: no address is given anywhere.
+    """
+    full = config
+    if full.base_url is None:
+        full = dataclasses.replace(full, base_url=read_environment().get("base_url"))
+    if full.base_url is None:
+        raise ConfigError(
+            "base_url: not given; pass base_url=..., set LIGHTER_BASE_URL or write it "
+            "in the config file (mainnet is https://mainnet.zklighter.elliot.ai, a "
+            "local exchange starts with: python -m wrappy.venue)"
+        )
+    chain_id = full.chain_id or chain_id_for(full.base_url)
+    return dataclasses.replace(
+        full, base_url=check_base_url(full.base_url), chain_id=chain_id
+    )
+
+
+def complete(config: DealerConfig) -> DealerConfig:
+    """Return `config` with what it lacks taken from the environment.
+
+    Raises:
+        ConfigError: address, account or key is given nowhere.
+    """
+    full = complete_address(_with_environment(config))
+    if full.account_index is None:
+        raise ConfigError(
+            "account_index: not given; pass account_index=..., set "
+            "LIGHTER_ACCOUNT_INDEX or write it in the config file"
+        )
+    if not full.api_keys:
+        raise CredentialsError(
+            "api_keys: no API key given; pass api_keys=..., set LIGHTER_API_KEY_INDEX "
+            "and LIGHTER_API_KEY or write them in the config file"
+        )
+    return full
