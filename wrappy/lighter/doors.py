@@ -1,0 +1,228 @@
+"""Two ways for signed transactions to leave: REST forms and WebSocket frames."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlencode
+
+import msgspec
+
+from wrappy.errors import (
+    ConnectError,
+    ProtocolError,
+    RequestTimeoutError,
+    StreamClosedError,
+)
+from wrappy.protocol.codes import OK, error_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wrappy.lighter.transport import RestDoor, StreamDoor
+    from wrappy.protocol.transactions import SignedTx
+
+SEND_PATH = "/api/v1/sendTx"
+BATCH_PATH = "/api/v1/sendTxBatch"
+PING_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendReply:
+    """The exchange's acceptance: queued, not yet executed.
+
+    Attributes:
+        tx_hashes: one for each transaction, in order.
+        predicted_execution_time_ms: unix milliseconds, a guess of the exchange.
+        volume_quota_remaining: what is left of a premium account's quota, if told.
+        message: words that came along.
+    """
+
+    tx_hashes: tuple[str, ...]
+    predicted_execution_time_ms: int | None
+    volume_quota_remaining: int | None
+    message: str
+
+
+class SendDoor(Protocol):
+    """Something signed transactions can be sent through."""
+
+    async def send(self, transactions: Sequence[SignedTx]) -> SendReply:
+        """Send one transaction or one batch and return the acceptance."""
+
+
+def read_reply(answer: Mapping[str, Any], *, count: int, endpoint: str) -> SendReply:
+    """Return the acceptance that an answer with code 200 is.
+
+    Raises:
+        ProtocolError: it does not name every transaction.
+    """
+    hashes = answer.get("tx_hash")
+    listed = [hashes] if isinstance(hashes, str) else hashes
+    if not isinstance(listed, list) or len(listed) != count:
+        raise ProtocolError(f"{endpoint}: {count} sent, but the answer has {hashes!r}")
+    predicted = answer.get("predicted_execution_time_ms")
+    quota = answer.get("volume_quota_remaining")
+    return SendReply(
+        tuple(str(item) for item in listed),
+        predicted if isinstance(predicted, int) else None,
+        quota if isinstance(quota, int) else None,
+        str(answer.get("message") or ""),
+    )
+
+
+def _batch_fields(transactions: Sequence[SignedTx]) -> tuple[str, str]:
+    """Return `tx_types` and `tx_infos`: both are strings that hold JSON."""
+    types = msgspec.json.encode([int(tx.tx_type) for tx in transactions]).decode()
+    infos = msgspec.json.encode([tx.tx_info for tx in transactions]).decode()
+    return types, infos
+
+
+class RestSendDoor:
+    """Sends by REST: `sendTx` for one, `sendTxBatch` for several."""
+
+    def __init__(self, rest: RestDoor) -> None:
+        self._rest = rest
+
+    async def send(self, transactions: Sequence[SignedTx]) -> SendReply:
+        """Send and return the acceptance; errors as in `transport`."""
+        if len(transactions) == 1:
+            (tx,) = transactions
+            path = SEND_PATH
+            form = urlencode({"tx_type": int(tx.tx_type), "tx_info": tx.tx_info})
+        else:
+            path = BATCH_PATH
+            types, infos = _batch_fields(transactions)
+            form = urlencode({"tx_types": types, "tx_infos": infos})
+        answer = await self._rest.post_form(path, form)
+        return read_reply(answer, count=len(transactions), endpoint=path)
+
+
+class StreamSendDoor:
+    """Sends over a WebSocket of its own; answers are matched by id."""
+
+    def __init__(self, door: StreamDoor, *, timeout_s: float) -> None:
+        self._door = door
+        self._timeout_s = timeout_s
+        self._ids = itertools.count(1)
+        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._connecting = asyncio.Lock()
+        self._closed = False
+
+    async def send(self, transactions: Sequence[SignedTx]) -> SendReply:
+        """Send and return the acceptance; connects when it has to.
+
+        Raises:
+            VenueError: refused. TransportError: see its `outcome`.
+        """
+        number = f"wrappy-{next(self._ids)}"
+        kind, frame = _frame(number, transactions)
+        await self._connect()
+        if not self._door.is_open:
+            raise ConnectError("the stream is gone; nothing was sent")
+        answer: asyncio.Future[dict[str, Any]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._waiting[number] = answer
+        try:
+            await self._door.send(frame)
+            message = await asyncio.wait_for(answer, self._timeout_s)
+        except asyncio.TimeoutError as error:
+            raise RequestTimeoutError(f"no answer to {kind} in time") from error
+        finally:
+            self._waiting.pop(number, None)
+        raise_refusal(message, endpoint=kind)
+        return read_reply(message, count=len(transactions), endpoint=kind)
+
+    async def aclose(self) -> None:
+        """Close the connection; what still waits for an answer fails."""
+        self._closed = True
+        async with self._connecting:  # a connect under way would come back to life
+            reader, self._reader = self._reader, None
+            if reader is not None:
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
+                # A reader cancelled before its first step has told nobody.
+                self._fail(StreamClosedError("the stream was closed"))
+            await self._door.aclose()
+
+    async def _connect(self) -> None:
+        async with self._connecting:
+            if self._closed:
+                raise ConnectError("the stream was closed here; nothing was sent")
+            if self._reader is not None and not self._reader.done():
+                return
+            await self._door.connect()
+            self._reader = asyncio.create_task(self._read(), name="wrappy-send-reader")
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                frame = await self._door.receive(PING_EVERY_S)
+                if frame is None:
+                    await self._door.send(b'{"type":"ping"}')
+                else:
+                    await self._take(frame)
+        except StreamClosedError as error:
+            self._fail(error)
+        finally:
+            self._fail(StreamClosedError("the stream was closed"))
+            await self._door.disconnect()
+
+    async def _take(self, frame: bytes) -> None:
+        try:
+            message = msgspec.json.decode(frame)
+        except msgspec.DecodeError:
+            return  # the request it might have answered runs into its timeout
+        if not isinstance(message, dict):
+            return
+        if message.get("type") == "ping":
+            await self._door.send(b'{"type":"pong"}')
+            return
+        number = message.get("id")
+        if number is None and "error" in message and len(self._waiting) == 1:
+            # A frame the exchange could not parse is refused without its id.
+            number = next(iter(self._waiting))
+        future = self._waiting.get(str(number))
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    def _fail(self, error: StreamClosedError) -> None:
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(error)
+
+
+def _frame(number: str, transactions: Sequence[SignedTx]) -> tuple[str, bytes]:
+    if len(transactions) == 1:
+        (tx,) = transactions
+        kind = "jsonapi/sendtx"
+        data: dict[str, Any] = {
+            "id": number,
+            "tx_type": int(tx.tx_type),
+            "tx_info": msgspec.Raw(tx.tx_info.encode()),
+        }
+    else:
+        kind = "jsonapi/sendtxbatch"
+        types, infos = _batch_fields(transactions)
+        data = {"id": number, "tx_types": types, "tx_infos": infos}
+    return kind, msgspec.json.encode({"type": kind, "data": data})
+
+
+def raise_refusal(message: Mapping[str, Any], *, endpoint: str) -> None:
+    """Raise what a WebSocket answer refuses with; return if it accepts.
+
+    Raises:
+        VenueError: the answer carries an error.
+        ProtocolError: it carries neither an error nor code 200.
+    """
+    body = message.get("error")
+    source = body if isinstance(body, dict) else message
+    code = source.get("code")
+    if not isinstance(code, int):
+        raise ProtocolError(f"{endpoint}: the answer has no code")
+    if code != OK:
+        raise error_for(code, str(source.get("message") or ""), endpoint=endpoint)
