@@ -1,0 +1,88 @@
+"""A command fails in one line, and cleans up when it is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from decimal import Decimal
+
+import pytest
+
+from wrappy import ConfigError, UsageError
+from wrappy.runner.command import OneLineParser, positive, run
+
+
+async def failing(error):
+    raise error
+
+
+async def quiet():
+    return None
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ConfigError("size: no"), 2), (UsageError("not now"), 1)]
+)
+def test_a_failure_is_one_line_and_an_exit_code(error, code, capsys):
+    assert run(failing(error), name="bot.py") == code
+    assert capsys.readouterr().err == f"bot.py: {error}\n"
+
+
+def test_a_bug_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run(failing(ZeroDivisionError()), name="bot.py")
+
+
+def test_success_says_nothing(capsys):
+    assert run(quiet(), name="bot.py") == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_cleans_up_with_other_tasks_alive(number, capsys):
+    cleaned = []
+
+    async def main():
+        question = asyncio.Event()
+        answer = asyncio.Event()
+
+        async def other_side():
+            await question.wait()
+            answer.set()
+
+        other = asyncio.create_task(other_side())
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.Event().wait()
+        finally:
+            question.set()
+            await answer.wait()
+            cleaned.append("asked and answered")
+            await other
+
+    assert run(main(), name="bot.py") == 130
+    assert cleaned == ["asked and answered"]
+    assert capsys.readouterr().err == "bot.py: interrupted\n"
+
+
+def test_an_argument_that_cannot_work_is_one_line(capsys):
+    parser = OneLineParser(prog="bot.py")
+    parser.add_argument("--size", type=positive)
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["--size", "0"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told == "bot.py: argument --size: '0' is not a number above 0\n"
+
+
+@pytest.mark.parametrize("text", ["", "abc", "0", "-1", "nan", "inf", "1,5"])
+def test_what_is_no_positive_number_is_refused(text):
+    parser = OneLineParser(prog="bot.py")
+    parser.add_argument("--size", type=positive)
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"--size={text}"])
+
+
+def test_a_positive_number_is_exact():
+    assert positive("0.10") == Decimal("0.10")

@@ -1,0 +1,1 @@
+"""Running strategies and showing what they did."""

@@ -1,0 +1,85 @@
+"""What commands share: arguments refused in one line, failures told in one line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import signal
+import sys
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, NoReturn
+
+from wrappy.errors import ConfigError, WrappyError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+FAILED = 1
+BAD_ARGUMENTS = 2
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended, as shells count it."""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser that refuses in one line, without the usage in front."""
+
+    def error(self, message: str) -> NoReturn:
+        """Tell what is wrong and end with 2."""
+        self.exit(BAD_ARGUMENTS, f"{self.prog}: {message}\n")
+
+
+def positive(text: str) -> Decimal:
+    """Return a number above zero, as an argument's `type`.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def run(main: Coroutine[object, object, None], *, name: str) -> int:
+    """Run a command's coroutine and return its exit code.
+
+    Ctrl-C and SIGTERM cancel it and nothing else, so that its `finally` blocks still
+    reach the exchange.
+
+    Args:
+        main: what the command does.
+        name: stands in front of the line that tells of a failure.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Whoever reads a pipe sees each line when it is told, as on a terminal.
+        sys.stdout.reconfigure(line_buffering=True)
+    try:
+        asyncio.run(_cancelable(main))
+    except ConfigError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return BAD_ARGUMENTS
+    except WrappyError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return FAILED
+    except asyncio.CancelledError:
+        sys.stderr.write(f"{name}: interrupted\n")
+        return INTERRUPTED
+    return 0
+
+
+async def _cancelable(main: Coroutine[object, object, None]) -> None:
+    # Left to itself, Python 3.10 cancels every task of the loop at once, also those
+    # that the cleaning up needs.
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(main)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
