@@ -1,0 +1,123 @@
+"""The public calls as an editor sees them: type-checked, never run."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import assert_type
+
+from wrappy import DealerConfig, LighterDealer, SendOutcomeUnknownError, WsInfo
+from wrappy.lighter.config import ApiKeyConfig
+from wrappy.model import Market, OrderStatus, Position, Receipt, ReceiptStage
+
+if TYPE_CHECKING:
+    from wrappy.errors import InvalidOrderError, VenueError, WrappyError
+
+
+async def dealer_calls() -> None:
+    """Orders, batches, reads."""
+    config = DealerConfig(
+        base_url="http://127.0.0.1:8080",
+        account_index=7,
+        api_keys=(ApiKeyConfig(4, "00"),),
+        symbol="ETH",
+    )
+    assert_type(await LighterDealer.create(config), LighterDealer)
+    dealer = await LighterDealer.from_config("config.json", symbol="ETH")
+    assert_type(dealer, LighterDealer)
+    assert_type(dealer.market, Market)
+    assert_type(dealer.config, DealerConfig)
+
+    res = await dealer.create_limit_order(4050.0, -0.1, post_only=True)
+    assert_type(res["client_order_index"], int)
+    assert_type(res["price"], Decimal)
+    coi = res["client_order_index"]
+    await dealer.create_limit_order("4050.5", Decimal("0.1"), reduce_only=True)
+    await dealer.enqueue_limit(4050, 1)
+    await dealer.create_market_order(0.1)
+    await dealer.create_market_order(-0.1, avg_execution_price=4000)
+    await dealer.cancel_order_by_coi(coi)
+    updated = await dealer.update_order_by_coi(coi, price=4051.0, quantity=0.2)
+    assert_type(updated["status"], str)
+    await dealer.cancel_order(1 << 48)
+    await dealer.update_order(1 << 48, 4050.0, 0.1)
+
+    flushed = await dealer.flush()
+    assert_type(flushed["tx_hash"], list[str])
+    assert_type(flushed["client_order_indices"], list[int | None])
+    assert_type(dealer.receipt(coi), Receipt | None)
+    receipt = await dealer.wait_settled(coi, timeout=2.0)
+    assert_type(receipt, Receipt)
+    assert_type(receipt.stage, ReceiptStage)
+    assert_type(receipt.stage.is_settled, bool)
+    assert_type(receipt.status, OrderStatus)
+    assert_type(receipt.tx_hash, str | None)
+    assert_type(receipt.filled, Decimal)
+    assert_type(receipt.price, Decimal | None)
+    assert_type(receipt.reason, str)
+    assert_type(receipt.settled_at_s, float | None)
+    batch = await dealer.batch_cancel_and_create(
+        cancel_client_order_indices=[coi], new_limit_orders=[(4050.0, 0.1)]
+    )
+    assert_type(batch["created"], list[int])
+    assert_type(batch["code"], int)
+
+    async with dealer.batch() as batched:
+        assert_type(batched, LighterDealer)
+    async with dealer as entered:
+        assert_type(entered, LighterDealer)
+
+    assert_type(await dealer.fetch_open_orders(), list[dict[str, Any]])
+    balance = await dealer.fetch_my_balance()
+    assert_type(balance["available_balance"], Decimal)
+    assert_type(await dealer.fetch_my_position("ETH"), Decimal)
+    await dealer.aclose()
+
+
+async def overlay_calls() -> None:
+    """Streams, caches, hooks."""
+    ws = await WsInfo.run_overlay(7, 4, "00", symbol="ETH")
+    assert_type(ws, WsInfo)
+    assert_type(await WsInfo.run_public_trades_simple("ETH"), WsInfo)
+    loaded = await WsInfo.run_overlay_from_config(
+        "config.json", overrides={"market_id": 0}
+    )
+    assert_type(loaded, WsInfo)
+
+    assert_type(ws.get_ltp(), Decimal | None)
+    assert_type(ws.get_recent_trades(10, public=True), list[dict[str, Any]])
+    assert_type(await ws.get_order_by_coi(1), dict[str, Any] | None)
+    assert_type(await ws.wait_order_by_coi(1, timeout=2.0), dict[str, Any] | None)
+    assert_type(ws.positions, dict[str, Position])
+
+    def on_orders(orders: list[dict[str, Any]]) -> None:
+        dealer_feed(orders)
+
+    async def on_trades(trades: list[dict[str, Any]]) -> None:
+        dealer_feed(trades)
+
+    ws.on_orders = on_orders
+    ws.on_trades = on_trades
+    ws.on_public_trades = None
+    async with ws as entered:
+        assert_type(entered, WsInfo)
+    await ws.aclose()
+
+
+def dealer_feed(rows: list[dict[str, Any]]) -> None:
+    """Take rows, as a caller's own function would."""
+    for row in rows:
+        assert_type(row, dict[str, Any])
+
+
+def errors_as_seen(
+    lost: SendOutcomeUnknownError, refused: VenueError, denied: InvalidOrderError
+) -> None:
+    """What a handler may ask of an exception."""
+    assert_type(lost.client_order_indices, tuple[int, ...])
+    assert_type(lost.tx_hashes, tuple[str, ...])
+    assert_type(refused.code, int)
+    assert_type(denied.field, str)
+    base: WrappyError = lost
+    assert_type(base.retryable, bool)
