@@ -1,0 +1,305 @@
+"""What a page repeats from the code is generated from it, and is up to date.
+
+Run this file as a script to write the generated parts anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import pathlib
+import re
+import typing
+from collections import Counter
+
+import pytest
+
+from wrappy import errors
+from wrappy._core.order_states import TRANSITIONS, VENUE_STATUSES, mermaid
+from wrappy.lighter.config import ENVIRONMENT, DealerConfig
+from wrappy.model import OrderStatus
+from wrappy.protocol.tiers import DEFAULT_WEIGHT, TIERS, WEIGHTS
+from wrappy.protocol.transactions import TxType
+from wrappy.venue.__main__ import parser
+from wrappy.venue.settings import VenueSettings
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+OPEN_READING = "open reading: "
+
+
+def table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n"
+        for line in lines
+    )
+
+
+def code(text):
+    return f"`{text}`"
+
+
+def attributes(kind):
+    """Return what a class says of its attributes, by name, one line each."""
+    documentation = inspect.getdoc(kind) or ""
+    section = documentation.partition("\nAttributes:\n")[2]
+    found = {}
+    for match in re.finditer(
+        r"^    (\w+): (.*(?:\n(?: {6,}.*|(?=\n {6})))*)", section, re.MULTILINE
+    ):
+        found[match[1]] = " ".join(match[2].split())
+    return found
+
+
+def sentence(text):
+    whole = text.removesuffix("; or").rstrip(".")
+    return whole[:1].upper() + whole[1:]
+
+
+def type_text(field):
+    return str(field.type).removesuffix(" | None")
+
+
+def default_text(value):
+    if isinstance(value, (bool, int, float, str)):
+        return code(repr(value).replace("'", '"'))
+    if value is None or value == ():
+        return ""
+    if isinstance(value, tuple):
+        return code(", ".join(map(str, value)))
+    return code(f'"{value.value}"')
+
+
+def config_fields():
+    words = attributes(DealerConfig)
+    rows = [
+        [
+            code(field.name),
+            code(type_text(field)),
+            default_text(field.default),
+            sentence(words[field.name]),
+        ]
+        for field in dataclasses.fields(DealerConfig)
+    ]
+    return table(["Setting", "Type", "Default", "Meaning"], rows)
+
+
+def environment():
+    rows = [[code(variable), code(name)] for variable, name in ENVIRONMENT.items()]
+    return table(["Variable", "Setting"], rows)
+
+
+def open_readings():
+    words = attributes(VenueSettings)
+    hints = typing.get_type_hints(
+        VenueSettings, vars(inspect.getmodule(VenueSettings)) | {"Path": pathlib.Path}
+    )
+    rows = []
+    for field in dataclasses.fields(VenueSettings):
+        if not words[field.name].startswith(OPEN_READING):
+            continue
+        choices = typing.get_args(hints[field.name]) or (True, False)
+        rows.append(
+            [
+                code(field.name),
+                ", ".join(default_text(choice) for choice in choices),
+                default_text(field.default),
+                sentence(words[field.name].removeprefix(OPEN_READING)),
+            ]
+        )
+    return table(["Setting", "Choices", "Default", "The open question"], rows)
+
+
+def venue_settings():
+    words = attributes(VenueSettings)
+    return table(
+        ["Setting", "Default", "Meaning"],
+        [
+            [code(field.name), default_text(field.default), sentence(words[field.name])]
+            for field in dataclasses.fields(VenueSettings)
+            if not words[field.name].startswith(OPEN_READING)
+        ],
+    )
+
+
+def venue_flags():
+    rows = []
+    for action in parser()._actions:
+        if action.dest == "help":
+            continue
+        value = ""
+        if action.choices:
+            value = ", ".join(map(code, action.choices))
+        elif not isinstance(action, argparse._StoreTrueAction):
+            value = code("number" if action.type is int else "text")
+        unset = action.default is None or action.default is False
+        default = "" if unset else code(action.default)
+        about = (action.help or "").replace(" (%(default)s)", "")
+        rows.append([code(action.option_strings[0]), value, default, sentence(about)])
+    return table(["Flag", "Value", "Default", "Meaning"], rows)
+
+
+def _tree(kind, depth=0):
+    yield depth, kind
+    for below in kind.__subclasses__():
+        if below.__module__ == errors.__name__:
+            yield from _tree(below, depth + 1)
+
+
+def error_tree():
+    rows = []
+    for depth, kind in _tree(errors.WrappyError):
+        first_line = (inspect.getdoc(kind) or "").partition("\n")[0]
+        rows.append(
+            [
+                "&emsp;" * depth + code(kind.__name__),
+                code(kind.outcome),
+                "yes" if kind.retryable else "no",
+                first_line.rstrip("."),
+            ]
+        )
+    return table(["Class", "`outcome`", "`retryable`", "When"], rows)
+
+
+def order_state_diagram():
+    return f"```mermaid\n{mermaid()}```\n"
+
+
+def order_state_table():
+    rows = []
+    for status in OrderStatus:
+        exits = {}
+        for (before, event), after in TRANSITIONS.items():
+            if before is status and after is not status:
+                exits.setdefault(after, []).append(event.value)
+        text = "; ".join(
+            f"{code(after.value)} on {', '.join(events)}"
+            for after, events in exits.items()
+        )
+        rows.append([code(status.value), text or "nothing: the order has ended"])
+    return table(["State", "Leaves to"], rows)
+
+
+def venue_statuses():
+    return table(
+        ["`status` of the exchange", "State here, without a fill", "In words"],
+        [
+            [
+                code(text),
+                code(verdict.event.value.removeprefix("reported ")),
+                verdict.reason,
+            ]
+            for text, verdict in VENUE_STATUSES.items()
+        ],
+    )
+
+
+def tiers():
+    rows = [
+        [
+            code(tier.name),
+            f"{tier.maker_fee_tick / 10_000:.3f} %",
+            f"{tier.taker_fee_tick / 10_000:.3f} %",
+            f"{tier.maker_delay_ms} ms",
+            f"{tier.taker_delay_ms} ms",
+            f"{tier.sends_per_minute:,}",
+            f"{tier.weight_per_minute:,} "
+            + ("weight" if tier.weighted else "requests"),
+        ]
+        for tier in TIERS.values()
+    ]
+    return table(
+        [
+            "Tier",
+            "Maker fee",
+            "Taker fee",
+            "Maker delay",
+            "Taker delay",
+            "Sends a minute",
+            "Other requests a minute",
+        ],
+        rows,
+    )
+
+
+def weights():
+    rows = [[code(path), f"{weight:,}"] for path, weight in WEIGHTS.items()]
+    return table(["Path", "Weight"], [*rows, ["any other", f"{DEFAULT_WEIGHT:,}"]])
+
+
+def transaction_types():
+    rows = [[str(kind.value), code(kind.name)] for kind in TxType]
+    return table(["Number", "Name"], rows)
+
+
+GENERATED = {
+    "concepts/order-states.md": {
+        "order-state-diagram": order_state_diagram,
+        "order-state-table": order_state_table,
+        "venue-statuses": venue_statuses,
+    },
+    "concepts/the-venue.md": {"open-readings": open_readings},
+    "concepts/rate-limits.md": {"tiers": tiers, "weights": weights},
+    "reference/config.md": {
+        "config-fields": config_fields,
+        "environment": environment,
+    },
+    "reference/errors.md": {"error-tree": error_tree},
+    "reference/transactions.md": {"transaction-types": transaction_types},
+    "reference/venue.md": {
+        "venue-flags": venue_flags,
+        "venue-settings": venue_settings,
+    },
+}
+PARTS = [(page, name) for page, parts in GENERATED.items() for name in parts]
+
+
+def part_pattern(name):
+    return re.compile(
+        rf"(<!-- BEGIN GENERATED: {name} -->\n\n)((?:(?!<!--).*\n)*)"
+        r"(<!-- END GENERATED -->)"
+    )
+
+
+@pytest.mark.parametrize(("page", "name"), PARTS)
+def test_a_generated_part_says_what_the_code_says(page, name):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    found = part_pattern(name).findall(text)
+    assert len(found) == 1, f"{page} needs one part named {name}"
+    assert found[0][1] == GENERATED[page][name]() + "\n", (
+        f"docs/{page} is behind the code; run: python {pathlib.Path(__file__).name}"
+    )
+
+
+def test_every_generated_part_has_a_generator():
+    marked = Counter(
+        (str(page.relative_to(DOCS)), name)
+        for page in DOCS.rglob("*.md")
+        for name in re.findall(
+            r"BEGIN GENERATED: ([\w-]+)", page.read_text(encoding="utf-8")
+        )
+    )
+    assert marked == Counter(PARTS)
+
+
+@pytest.mark.parametrize("kind", [DealerConfig, VenueSettings])
+def test_every_setting_is_described(kind):
+    assert list(attributes(kind)) == [f.name for f in dataclasses.fields(kind)]
+
+
+def write():
+    """Write every generated part anew."""
+    for page, parts in GENERATED.items():
+        path = DOCS / page
+        text = path.read_text(encoding="utf-8")
+        for name, make in parts.items():
+            found = part_pattern(name).search(text)
+            before, after = text[: found.end(1)], text[found.start(3) :]
+            text = f"{before}{make()}\n{after}"
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
