@@ -3,12 +3,17 @@
 The official library is slow on a process's main thread, which is where the official
 client signs; `SdkSigner` is meant for `SigningThread`. Each way runs in a process of
 its own. The first two cases call the same shared library.
+
+The last rows are about the event loop: how long it stands still at most while fifty
+orders are signed on the thread, and the same for a loop that signs nothing, which
+is what the machine itself does to it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import Row, interleaved, main, play, players, row
 from wrappy.model import OrderType, TimeInForce
-from wrappy.protocol.transactions import CreateOrder
+from wrappy.protocol.intents import CreateOrder
 from wrappy.signing import (
     PythonSigner,
     SdkSigner,
@@ -27,7 +32,9 @@ from wrappy.signing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from wrappy.signing import Signer
 
 ACCOUNT_INDEX, API_KEY_INDEX, CHAIN_ID = 65, 5, 304
 KEY = derive_key_pair(b"benchmarks")
@@ -40,33 +47,61 @@ CASES = {
     "SdkSigner on SigningThread, 15 at a time": ("sdk-batch", 300),
     "SdkSigner on SigningThread, one at a time": ("sdk-single", 300),
     "PythonSigner.sign, main thread": ("python", 75),
+    "PythonSigner.sign, main thread, points prepared": ("python-prepared", 150),
     "verify_transaction": ("verify", 75),
 }
+IDLE = "gap-none"
+GAPS = {
+    "no signing": (IDLE, 100),
+    "SdkSigner": ("gap-sdk", 100),
+    "PythonSigner": ("gap-python", 100),
+    "PythonSigner, points prepared": ("gap-prepared", 100),
+}
+PREPARED_TARGET = "<= 500 us"
+GAP_TARGET = "<= 5 ms"
+BURST = 50
+TICK_S = 0.0005
+GAP_ROUNDS = 5
 ROUNDS, QUICK_ROUNDS, QUICK_SHARE = 11, 2, 5
 
 
 def measure(quick: bool) -> list[Row]:  # noqa: FBT001 - the runner's one switch
-    share = QUICK_SHARE if quick else 1
-    amounts = [amount // share for _, amount in CASES.values()]
-    commands = [["benchmarks.bench_signing", kind] for kind, _ in CASES.values()]
-    with players(*commands) as made:
-        figures = interleaved(
-            {
-                case: partial(player.ask, amount)
-                for case, player, amount in zip(CASES, made, amounts, strict=True)
-            },
-            rounds=QUICK_ROUNDS if quick else ROUNDS,
-        )
+    gaps = {gap_case(name): kind for name, kind in GAPS.items()}
+    speeds = played(CASES, QUICK_ROUNDS if quick else ROUNDS, quick=quick)
+    pauses = played(gaps, QUICK_ROUNDS if quick else GAP_ROUNDS, quick=quick)
     return [
         row(
             "signing",
             case,
-            figures,
+            speeds,
             "us",
             against=None if case in {OFFICIAL, "verify_transaction"} else OFFICIAL,
+            target=PREPARED_TARGET if case.endswith("prepared") else None,
         )
         for case in CASES
+    ] + [
+        row("signing", case, pauses, "ms", target=GAP_TARGET if kind != IDLE else None)
+        for case, (kind, _) in gaps.items()
     ]
+
+
+def played(
+    cases: Mapping[str, tuple[str, int]], rounds: int, *, quick: bool
+) -> dict[str, list[float]]:
+    share = QUICK_SHARE if quick else 1
+    commands = [["benchmarks.bench_signing", kind] for kind, _ in cases.values()]
+    with players(*commands) as made:
+        return interleaved(
+            {
+                case: partial(player.ask, amount // share)
+                for (case, (_, amount)), player in zip(cases.items(), made, strict=True)
+            },
+            rounds=rounds,
+        )
+
+
+def gap_case(name: str) -> str:
+    return f"longest gap of the event loop while signing {BURST} orders, p99: {name}"
 
 
 # What follows runs in the measuring processes.
@@ -128,13 +163,17 @@ def official(*, on_thread: bool) -> Callable[[int], Any]:
     return lambda amount: pool.submit(work, amount).result()
 
 
-def sdk(size: int) -> Callable[[int], Any]:
-    signer = SdkSigner(
+def sdk_signer() -> SdkSigner:
+    return SdkSigner(
         KEY.private_key,
         account_index=ACCOUNT_INDEX,
         api_key_index=API_KEY_INDEX,
         chain_id=CHAIN_ID,
     )
+
+
+def sdk(size: int) -> Callable[[int], Any]:
+    signer = sdk_signer()
     worker = SigningThread()
     loop = asyncio.new_event_loop()
 
@@ -147,13 +186,74 @@ def sdk(size: int) -> Callable[[int], Any]:
     return lambda amount: loop.run_until_complete(some(amount))
 
 
-def python() -> tuple[Callable[[int], Any], Callable[[int], Any]]:
-    signer = PythonSigner(
+def python_signer() -> PythonSigner:
+    return PythonSigner(
         KEY.private_key,
         account_index=ACCOUNT_INDEX,
         api_key_index=API_KEY_INDEX,
         chain_id=CHAIN_ID,
     )
+
+
+def prepared(amount: int) -> float:
+    """Return microseconds a signature with the points made before the clock runs."""
+    signer = python_signer()
+    assert signer.prepare(amount) == amount
+
+    def sign(amount: int) -> None:
+        for number in range(1, amount + 1):
+            signer.sign(intent(number), nonce=number)
+
+    took = microseconds(sign, amount)
+    assert signer.prepared == 0
+    return took
+
+
+async def longest_gap(work: Awaitable[Any]) -> float:
+    """Return the longest time between two turns of the loop during `work`, in ms."""
+    longest = 0.0
+
+    async def tick() -> None:
+        nonlocal longest
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+
+    ticking = asyncio.create_task(tick())
+    await asyncio.sleep(0)
+    await work
+    # The turn that ends the work counts too.
+    await asyncio.sleep(2 * TICK_S)
+    ticking.cancel()
+    return longest * 1e3
+
+
+def gap(kind: str) -> Callable[[int], float]:
+    ours = python_signer()
+    signer: Signer = sdk_signer() if kind == "gap-sdk" else ours
+    worker = SigningThread()
+
+    async def bursts(amount: int) -> float:
+        gaps = []
+        intents = [intent(number) for number in range(1, BURST + 1)]
+        for _ in range(amount):
+            if kind == "gap-prepared":
+                await worker.run(partial(ours.prepare, BURST))
+            if kind == IDLE:
+                work = asyncio.sleep(0.02)
+            else:
+                work = worker.sign_many(signer, intents, first_nonce=1)
+            gaps.append(await longest_gap(work))
+        return statistics.quantiles(gaps, n=100, method="inclusive")[-1]
+
+    loop = asyncio.new_event_loop()
+    return lambda amount: loop.run_until_complete(bursts(amount))
+
+
+def python() -> tuple[Callable[[int], Any], Callable[[int], Any]]:
+    signer = python_signer()
     signed = signer.sign(intent(1), nonce=1)
     info = json.loads(signed.tx_info)
 
@@ -179,8 +279,16 @@ def work_of(kind: str) -> Callable[[int], Any]:
     return sign if kind == "python" else verify
 
 
+def measured(kind: str) -> Callable[[int], float]:
+    if kind.startswith("gap"):
+        return gap(kind)
+    if kind == "python-prepared":
+        return prepared
+    return partial(microseconds, work_of(kind))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) > 1 and sys.argv[1] in {kind for kind, _ in CASES.values()}:
-        play(partial(microseconds, work_of(sys.argv[1])))
+    if sys.argv[1:2] and sys.argv[1] != "--quick":
+        play(measured(sys.argv[1]))
     else:
         main(measure)

@@ -10,7 +10,7 @@ import time
 import aiohttp
 import pytest
 
-from wrappy.protocol.transactions import CancelAllOrders, CreateOrder
+from wrappy.protocol.intents import CancelAllOrders, CreateOrder
 from wrappy.signing.python import PythonSigner
 from wrappy.venue import Venue
 

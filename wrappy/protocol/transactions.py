@@ -9,10 +9,11 @@ the exchange's published signer, whose output the tests compare with.
 from __future__ import annotations
 
 import base64
-import enum
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from wrappy.protocol.intents import TxType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,15 @@ MAX_TX_INFO_BRACKETS = 64
 
 MAX_NONCE = 2**48 - 1
 """Largest nonce the prover's circuits accept."""
+
+MAX_SKIPPING_NONCE = 2**47 - 1
+"""Largest nonce of a transaction that may skip some (prover circuits)."""
+
+SKIP_NONCE_ATTRIBUTE = "4"
+"""Attribute that lets a transaction's nonce leave a gap; its value is 1."""
+
+MARKET_ATTRIBUTE = "5"
+"""Attribute that keeps a cancel-all to one market."""
 
 MAX_ORDER_INDEX = 2**60 - 1
 """Largest index of an order; up to 2**48-1 it is a client order index."""
@@ -46,25 +56,6 @@ _LIMB_BYTES = 8
 _ORDERS_IN_GROUP = (2, 3)
 
 
-class TxType(enum.IntEnum):
-    """Transaction types an account can sign, by their number on the wire."""
-
-    CHANGE_PUB_KEY = 8
-    CREATE_SUB_ACCOUNT = 9
-    TRANSFER = 12
-    WITHDRAW = 13
-    CREATE_ORDER = 14
-    CANCEL_ORDER = 15
-    CANCEL_ALL_ORDERS = 16
-    MODIFY_ORDER = 17
-    UPDATE_LEVERAGE = 20
-    CREATE_GROUPED_ORDERS = 28
-    UPDATE_MARGIN = 29
-    UPDATE_ACCOUNT_CONFIG = 41
-    UPDATE_ACCOUNT_ASSET_CONFIG = 42
-    APPROVE_INTEGRATOR = 45
-
-
 class TransactionFieldError(ValueError):
     """A transaction is not what its type demands.
 
@@ -75,138 +66,6 @@ class TransactionFieldError(ValueError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field} {problem}")
         self.field = field
-
-
-@dataclass(frozen=True, slots=True)
-class CreateOrder:
-    """A new order, in wire integers.
-
-    Attributes:
-        market_index: market, 0..4095.
-        client_order_index: the caller's own number, `1..2**48-1`; 0 for none.
-        base_amount: size in lots, `0..2**48-1`.
-        price: limit or worst price in ticks, `1..2**32-1`.
-        is_ask: whether the order sells.
-        order_type: 0 limit, 1 market, 2..5 stop and take-profit orders, 6 TWAP.
-        time_in_force: 0 immediate or cancel, 1 good till time, 2 post only.
-        reduce_only: whether the order may only shrink a position.
-        trigger_price: in ticks; 0 for none.
-        order_expiry: unix milliseconds, 0 for immediate or cancel, -1 for 28 days
-            from the moment of signing.
-    """
-
-    tx_type: ClassVar[TxType] = TxType.CREATE_ORDER
-
-    market_index: int
-    client_order_index: int
-    base_amount: int
-    price: int
-    is_ask: bool
-    order_type: int = 0
-    time_in_force: int = 1
-    reduce_only: bool = False
-    trigger_price: int = 0
-    order_expiry: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CancelOrder:
-    """The cancellation of one order.
-
-    Attributes:
-        market_index: market of the order.
-        index: client order index (`1..2**48-1`) or order index
-            (`2**48..2**60-1`).
-    """
-
-    tx_type: ClassVar[TxType] = TxType.CANCEL_ORDER
-
-    market_index: int
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class ModifyOrder:
-    """New numbers for a live order.
-
-    Attributes:
-        market_index: market of the order.
-        index: client order index (`1..2**48-1`) or order index
-            (`2**48..2**60-1`).
-        base_amount: new size in lots.
-        price: new price in ticks, `1..2**32-1`.
-        trigger_price: new trigger in ticks; 0 for none.
-    """
-
-    tx_type: ClassVar[TxType] = TxType.MODIFY_ORDER
-
-    market_index: int
-    index: int
-    base_amount: int
-    price: int
-    trigger_price: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CancelAllOrders:
-    """The cancellation of every order of the account.
-
-    Attributes:
-        time_in_force: 0 now, 1 at `time_ms`, 2 withdraws a scheduled one.
-        time_ms: unix milliseconds of a scheduled one, else 0.
-        market_index: only this market's orders (with `time_in_force` 0); `None`
-            for all.
-    """
-
-    tx_type: ClassVar[TxType] = TxType.CANCEL_ALL_ORDERS
-
-    time_in_force: int = 0
-    time_ms: int = 0
-    market_index: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateLeverage:
-    """A market's margin setting.
-
-    Attributes:
-        market_index: the market.
-        initial_margin_fraction: in 1e-4, 1..10000 (500 is 20x).
-        margin_mode: 0 cross, 1 isolated.
-    """
-
-    tx_type: ClassVar[TxType] = TxType.UPDATE_LEVERAGE
-
-    market_index: int
-    initial_margin_fraction: int
-    margin_mode: int
-
-
-Intent = CreateOrder | CancelOrder | ModifyOrder | CancelAllOrders | UpdateLeverage
-"""What a signer can be asked to sign."""
-
-
-@dataclass(frozen=True, slots=True)
-class SignedTx:
-    """A signed transaction, ready to be sent any number of times.
-
-    Attributes:
-        tx_type: its type.
-        tx_info: the exact JSON text that goes on the wire.
-        tx_hash: 80 hex digits; the exchange knows the transaction by it.
-        nonce: the nonce it spends.
-        expired_at_ms: unix milliseconds after which it can no longer be executed.
-        account_index: the account that signed.
-        api_key_index: the key that signed.
-    """
-
-    tx_type: TxType
-    tx_info: str
-    tx_hash: str
-    nonce: int
-    expired_at_ms: int
-    account_index: int
-    api_key_index: int
 
 
 @dataclass(frozen=True, slots=True)

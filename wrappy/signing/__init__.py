@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wrappy.protocol.transactions import Intent, SignedTx
+    from wrappy.protocol.intents import Intent, SignedTx
     from wrappy.signing.auth_token import AuthToken, parse_auth_token
     from wrappy.signing.keys import (
         KeyPair,
@@ -35,6 +35,7 @@ __all__ = [
     "AuthToken",
     "KeyPair",
     "NullSigner",
+    "PreparingSigner",
     "PythonSigner",
     "SdkSigner",
     "Signer",
@@ -86,17 +87,32 @@ class Signer(Protocol):
     def public_key(self) -> str:
         """80 hex digits."""
 
-    def sign(self, intent: Intent, *, nonce: int) -> SignedTx:
+    def sign(self, intent: Intent, *, nonce: int, skip_nonce: bool = False) -> SignedTx:
         """Return the signed transaction of one intent.
+
+        Args:
+            intent: what is to be done.
+            nonce: the number to spend, 0..2**48-1.
+            skip_nonce: let it pass although numbers before it were never used
+                (attribute 4, official API documentation); then 0..2**47-1.
 
         Raises:
             SignerError: it cannot be signed; nothing was sent.
         """
 
     def sign_many(
-        self, intents: Sequence[Intent], *, first_nonce: int
+        self,
+        intents: Sequence[Intent],
+        *,
+        first_nonce: int,
+        skip_nonce: bool = False,
     ) -> list[SignedTx]:
         """Sign intents with consecutive nonces, all or none.
+
+        Args:
+            intents: what is to be done.
+            first_nonce: number of the first; the others follow without a gap.
+            skip_nonce: let each pass although numbers before it were never used.
 
         Raises:
             SignerError: one of them cannot be signed.
@@ -107,6 +123,17 @@ class Signer(Protocol):
 
         Raises:
             SignerError: it cannot be signed.
+        """
+
+
+class PreparingSigner(Signer, Protocol):
+    """A signer that can do a part of coming signatures while there is time."""
+
+    def prepare(self, count: int) -> int:
+        """Make up to `count` signatures ready.
+
+        Returns:
+            How many it made; 0 when there is no room for more.
         """
 
 

@@ -2,12 +2,13 @@
 
 Width 12, rate 8, S-box x**7, four external rounds, 22 internal ones and four
 external ones again (L. Grassi, D. Khovratovich, M. Schofnegger, "Poseidon2"); the
-parameters are those the exchange's circuits use. The permutation is unrolled over
-its twelve elements, because a signature costs four of them.
+parameters are those the exchange's circuits use. A signature costs four
+permutations, so they are arranged for few operations of the interpreter.
 """
 
 from __future__ import annotations
 
+from operator import mul
 from typing import TYPE_CHECKING
 
 from wrappy.signing.poseidon2_constants import (
@@ -33,13 +34,52 @@ RATE = 8
 _FIRST_ROUNDS = EXTERNAL_ROUND_CONSTANTS[:4]
 _LAST_ROUNDS = EXTERNAL_ROUND_CONSTANTS[4:]
 
+# In the internal rounds only the first element meets the S-box; the other eleven
+# stay linear in their start and in the rounds' sums t. So they are not carried
+# along: all that will ever be asked of them is kept in one number, a slot each. The
+# lowest slots are their sums before each round to come, the eleven slots above are
+# the elements after the last round. Slots stay below 2**137 and never carry.
+_SLOT = 144
+_ONE_SLOT = (1 << _SLOT) - 1
+_ROUNDS = len(INTERNAL_ROUND_CONSTANTS)
+_FIRST_FACTOR, *_FACTORS = INTERNAL_DIAGONAL
+
+
+def _slots(values: Iterable[int]) -> int:
+    return sum(value % FIELD_ORDER << _SLOT * slot for slot, value in enumerate(values))
+
+
+def _share_of_start(element: int) -> int:
+    """Return what one of the eleven adds to the slots before the first round."""
+    at_the_end = [0] * len(_FACTORS)
+    at_the_end[element] = pow(_FACTORS[element], _ROUNDS, FIELD_ORDER)
+    sums = [pow(_FACTORS[element], power, FIELD_ORDER) for power in range(_ROUNDS)]
+    return _slots(sums + at_the_end)
+
+
+def _share_of_round(rounds_left: int) -> int:
+    """Return what a round's t adds to the slots, with so many rounds to come."""
+    sums = [
+        sum(pow(factor, power, FIELD_ORDER) for factor in _FACTORS)
+        for power in range(rounds_left)
+    ]
+    return _slots(sums + [pow(factor, rounds_left, FIELD_ORDER) for factor in _FACTORS])
+
+
+_SHARES_OF_START = [_share_of_start(element) for element in range(len(_FACTORS))]
+_INTERNAL_ROUNDS = [
+    (constant, _share_of_round(_ROUNDS - 1 - number))
+    for number, constant in enumerate(INTERNAL_ROUND_CONSTANTS)
+]
+
 
 def permute(state: Sequence[int]) -> list[int]:
     """Return the permutation of twelve field elements, each reduced mod p."""
     mixed = _external_layer(state)
     mixed = _external_rounds(mixed, _FIRST_ROUNDS)
     mixed = _internal_rounds(mixed)
-    return list(_external_rounds(mixed, _LAST_ROUNDS))
+    mixed = _external_rounds(mixed, _LAST_ROUNDS)
+    return [element % FIELD_ORDER for element in mixed]
 
 
 def sponge(elements: Iterable[int], outputs: int) -> list[int]:
@@ -106,33 +146,24 @@ def _external_rounds(state: Row, rounds: Sequence[Row]) -> Row:
     p = FIELD_ORDER
     for constants in rounds:
         powers = []
+        # Sums are not reduced first: the cube takes as many digits either way.
         for element, constant in zip(state, constants, strict=True):
-            x = (element + constant) % p
+            x = element + constant
             cube = x * x * x % p
             powers.append(cube * cube * x % p)
         state = _external_layer(powers)
-    return tuple(element % p for element in state)
+    return state
 
 
 def _internal_rounds(state: Row) -> Row:
-    p = FIELD_ORDER
-    a, b, c, d, e, f, g, h, i, j, k, m = state
-    da, db, dc, dd, de, df, dg, dh, di, dj, dk, dm = INTERNAL_DIAGONAL
-    for constant in INTERNAL_ROUND_CONSTANTS:
-        x = (a + constant) % p
+    p, bits, one_slot = FIELD_ORDER, _SLOT, _ONE_SLOT
+    a, *others = state
+    slots = sum(map(mul, others, _SHARES_OF_START))
+    for constant, share in _INTERNAL_ROUNDS:
+        x = a + constant
         cube = x * x * x % p
-        a = cube * cube * x % p
-        t = a + b + c + d + e + f + g + h + i + j + k + m
-        a = (t + da * a) % p
-        b = (t + db * b) % p
-        c = (t + dc * c) % p
-        d = (t + dd * d) % p
-        e = (t + de * e) % p
-        f = (t + df * f) % p
-        g = (t + dg * g) % p
-        h = (t + dh * h) % p
-        i = (t + di * i) % p
-        j = (t + dj * j) % p
-        k = (t + dk * k) % p
-        m = (t + dm * m) % p
-    return a, b, c, d, e, f, g, h, i, j, k, m
+        power = cube * cube * x % p
+        t = (power + (slots & one_slot)) % p
+        slots = (slots >> bits) + t * share
+        a = (t + _FIRST_FACTOR * power) % p
+    return a, *[(slots >> bits * slot & one_slot) % p for slot in range(WIDTH - 1)]

@@ -7,8 +7,9 @@ random k and R = k*G, e = H(encode(R), message) and s = k - e * secret.
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from wrappy.signing import curve
 from wrappy.signing.poseidon2 import hash_to_quintic
@@ -45,14 +46,42 @@ def public_key(secret: int) -> bytes:
     return curve.encode(_generator_table().multiply(secret))
 
 
+@dataclass(frozen=True, slots=True)
+class NoncePoint:
+    """A secret random number and its point, for exactly one signature.
+
+    Whoever sees the number and the signature made with it knows the private key,
+    and so does whoever sees two signatures made with one number. Its repr hides
+    both, and it refuses to be pickled or copied.
+
+    Attributes:
+        nonce: k, 1..n-1.
+        commitment: the 40 bytes of k*G.
+    """
+
+    nonce: int = field(repr=False)
+    commitment: bytes = field(repr=False)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: it would exist twice."""
+        raise TypeError("a NoncePoint is not pickled: it must not exist twice")
+
+
+def new_nonce_point() -> NoncePoint:
+    """Return a fresh nonce point from the operating system's randomness."""
+    return _nonce_point(secrets.randbelow(curve.GROUP_ORDER - 1) + 1)
+
+
+def _nonce_point(nonce: int) -> NoncePoint:
+    return NoncePoint(nonce, curve.encode(_generator_table().multiply(nonce)))
+
+
 def sign(secret: int, message: Sequence[int]) -> bytes:
     """Return an 80-byte signature of a message of five field elements.
 
-    The nonce comes from the operating system at each call: two signatures with
-    the same one would give the secret away, so none is kept or prepared.
+    The nonce comes from the operating system at each call.
     """
-    nonce = secrets.randbelow(curve.GROUP_ORDER - 1) + 1
-    return sign_with_nonce(secret, message, nonce)
+    return sign_with_point(secret, message, new_nonce_point())
 
 
 def sign_with_nonce(secret: int, message: Sequence[int], nonce: int) -> bytes:
@@ -60,9 +89,16 @@ def sign_with_nonce(secret: int, message: Sequence[int], nonce: int) -> bytes:
 
     Never use a nonce for two messages.
     """
-    commitment = curve.encode(_generator_table().multiply(nonce))
-    challenge = _challenge(commitment, message)
-    response = (nonce - challenge * secret) % curve.GROUP_ORDER
+    return sign_with_point(secret, message, _nonce_point(nonce))
+
+
+def sign_with_point(secret: int, message: Sequence[int], point: NoncePoint) -> bytes:
+    """Sign with a nonce point made before, which costs a hash only.
+
+    Never use a point for two messages.
+    """
+    challenge = _challenge(point.commitment, message)
+    response = (point.nonce - challenge * secret) % curve.GROUP_ORDER
     return response.to_bytes(curve.ENCODED_BYTES, "little") + challenge.to_bytes(
         curve.ENCODED_BYTES, "little"
     )

@@ -9,26 +9,31 @@ import threading
 from typing import TYPE_CHECKING, NoReturn
 
 from wrappy.errors import SignerError
-from wrappy.protocol.transactions import (
-    NIL_MARKET_INDEX,
+from wrappy.protocol.intents import (
     CancelAllOrders,
-    CancelOrder,
+    CreateGroupedOrders,
     CreateOrder,
     ModifyOrder,
     SignedTx,
+    TxType,
 )
+from wrappy.protocol.transactions import NIL_MARKET_INDEX
 from wrappy.signing.keys import public_key_of, secret_scalar
-from wrappy.signing.sdk_library import OfficialLibrary, library_path
+from wrappy.signing.sdk_library import OfficialLibrary, library_path, order_list
 from wrappy.signing.unsigned import Identity, refuse_deadline, refuse_unfit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wrappy.protocol.transactions import Intent
+    from wrappy.protocol.intents import Intent
 
 _NO_INTEGRATOR_NO_SELF_TRADE = (0, 0, 0, 0, 0)
-_SKIP_NONCE_OFF = 0
 _NO_ORDER_VERSION = 0
+_OF_PLAIN_FIELDS = {
+    TxType.CANCEL_ORDER: "SignCancelOrder",
+    TxType.UPDATE_LEVERAGE: "SignUpdateLeverage",
+    TxType.UPDATE_MARGIN: "SignUpdateMargin",
+}
 
 
 class SharedLibrary:
@@ -51,7 +56,7 @@ class SharedLibrary:
         self._lost_in_fork = self._lost_in_fork or self._library is not None
 
     def sign(
-        self, signer: SdkSigner, function: str, arguments: tuple[int, ...]
+        self, signer: SdkSigner, function: str, arguments: Sequence[object]
     ) -> tuple[str, str]:
         """Call a signing function with the signer's key in place.
 
@@ -158,15 +163,15 @@ class SdkSigner:
             account_index=self.account_index,
         )
 
-    def sign(self, intent: Intent, *, nonce: int) -> SignedTx:
+    def sign(self, intent: Intent, *, nonce: int, skip_nonce: bool = False) -> SignedTx:
         """Return the signed transaction of one intent.
 
         Raises:
             SignerError: a number is out of range, the library refuses the order or
                 cannot be loaded; nothing was sent.
         """
-        refuse_unfit(intent, nonce)
-        key = (nonce, self.api_key_index, self.account_index)
+        refuse_unfit(intent, nonce, skip_nonce=skip_nonce)
+        key = (int(skip_nonce), nonce, self.api_key_index, self.account_index)
         function, arguments = _call(intent, key)
         tx_info, tx_hash = _shared.sign(self, function, arguments)
         return SignedTx(
@@ -180,7 +185,11 @@ class SdkSigner:
         )
 
     def sign_many(
-        self, intents: Sequence[Intent], *, first_nonce: int
+        self,
+        intents: Sequence[Intent],
+        *,
+        first_nonce: int,
+        skip_nonce: bool = False,
     ) -> list[SignedTx]:
         """Sign intents with consecutive nonces, all or none.
 
@@ -188,7 +197,7 @@ class SdkSigner:
             SignerError: one of them cannot be signed; nothing was sent.
         """
         return [
-            self.sign(intent, nonce=nonce)
+            self.sign(intent, nonce=nonce, skip_nonce=skip_nonce)
             for nonce, intent in enumerate(intents, first_nonce)
         ]
 
@@ -203,37 +212,28 @@ class SdkSigner:
         return _shared.auth_token(self, deadline_s)
 
 
-def _call(intent: Intent, key: tuple[int, int, int]) -> tuple[str, tuple[int, ...]]:
+def _call(
+    intent: Intent, key: tuple[int, int, int, int]
+) -> tuple[str, tuple[object, ...]]:
     """Return the library's function for an intent, and its arguments."""
     if isinstance(intent, CreateOrder):
-        return "SignCreateOrder", (
-            intent.market_index,
-            intent.client_order_index,
-            intent.base_amount,
-            intent.price,
-            int(intent.is_ask),
-            intent.order_type,
-            intent.time_in_force,
-            int(intent.reduce_only),
-            intent.trigger_price,
-            intent.order_expiry,
+        own = (*_numbers(intent), *_NO_INTEGRATOR_NO_SELF_TRADE)
+        return "SignCreateOrder", (*own, *key)
+    if isinstance(intent, CreateGroupedOrders):
+        orders = order_list([_numbers(order) for order in intent.orders])
+        return "SignCreateGroupedOrders", (
+            intent.grouping_type,
+            orders,
+            len(orders),
             *_NO_INTEGRATOR_NO_SELF_TRADE,
-            _SKIP_NONCE_OFF,
             *key,
         )
-    if isinstance(intent, CancelOrder):
-        market, index = intent.market_index, intent.index
-        return "SignCancelOrder", (market, index, _SKIP_NONCE_OFF, *key)
     if isinstance(intent, ModifyOrder):
-        nonce, *key_and_account = key
+        skip_nonce, nonce, *key_and_account = key
         return "SignModifyOrder", (
-            intent.market_index,
-            intent.index,
-            intent.base_amount,
-            intent.price,
-            intent.trigger_price,
+            *_numbers(intent),
             *_NO_INTEGRATOR_NO_SELF_TRADE,
-            _SKIP_NONCE_OFF,
+            skip_nonce,
             nonce,
             _NO_ORDER_VERSION,
             *key_and_account,
@@ -244,13 +244,11 @@ def _call(intent: Intent, key: tuple[int, int, int]) -> tuple[str, tuple[int, ..
             intent.time_in_force,
             intent.time_ms,
             NIL_MARKET_INDEX if only is None else only,
-            _SKIP_NONCE_OFF,
             *key,
         )
-    return "SignUpdateLeverage", (
-        intent.market_index,
-        intent.initial_margin_fraction,
-        intent.margin_mode,
-        _SKIP_NONCE_OFF,
-        *key,
-    )
+    return _OF_PLAIN_FIELDS[intent.tx_type], (*_numbers(intent), *key)
+
+
+def _numbers(intent: Intent) -> tuple[int, ...]:
+    """Return an intent's fields, which stand in the order of the library's."""
+    return tuple(int(getattr(intent, name)) for name in intent.__slots__)

@@ -11,8 +11,12 @@ import ctypes
 import importlib.util
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wrappy.errors import SignerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FILES = {
     ("Linux", "x86_64"): "lighter-signer-linux-amd64.so",
@@ -33,24 +37,47 @@ _LONG = ctypes.c_longlong
 _BYTE = ctypes.c_uint8
 _POINTER = ctypes.c_void_p
 
-# nonce, api_key_index, account_index end every signing call.
-_KEY = (_LONG, _INT, _LONG)
+
+class _Order(ctypes.Structure):
+    """One order of a group; its fields stand in wire order."""
+
+    _fields_ = (
+        ("market_index", _LONG),
+        ("client_order_index", _LONG),
+        ("base_amount", _LONG),
+        ("price", ctypes.c_uint32),
+        ("is_ask", _BYTE),
+        ("order_type", _BYTE),
+        ("time_in_force", _BYTE),
+        ("reduce_only", _BYTE),
+        ("trigger_price", ctypes.c_uint32),
+        ("order_expiry", _LONG),
+    )
+
+
+# skip_nonce, nonce, api_key_index, account_index end every signing call but one.
+_KEY = (_BYTE, _LONG, _INT, _LONG)
 _NO_INTEGRATOR_NO_SELF_TRADE = (_LONG, _INT, _INT, _BYTE, _BYTE)
 _ARGUMENTS = {
     "SignCreateOrder": (
         *(_LONG, _LONG, _LONG, _INT, _INT, _INT, _INT, _INT, _INT, _LONG),
         *_NO_INTEGRATOR_NO_SELF_TRADE,
-        _BYTE,
         *_KEY,
     ),
-    "SignCancelOrder": (_LONG, _LONG, _BYTE, *_KEY),
+    "SignCreateGroupedOrders": (
+        *(_BYTE, ctypes.POINTER(_Order), _INT),
+        *_NO_INTEGRATOR_NO_SELF_TRADE,
+        *_KEY,
+    ),
+    "SignCancelOrder": (_LONG, _LONG, *_KEY),
     "SignModifyOrder": (
         *(_LONG, _LONG, _LONG, _LONG, _LONG),
         *_NO_INTEGRATOR_NO_SELF_TRADE,
         *(_BYTE, _LONG, _LONG, _INT, _LONG),
     ),
-    "SignCancelAllOrders": (_INT, _LONG, _LONG, _BYTE, *_KEY),
-    "SignUpdateLeverage": (_LONG, _INT, _INT, _BYTE, *_KEY),
+    "SignCancelAllOrders": (_INT, _LONG, _LONG, *_KEY),
+    "SignUpdateLeverage": (_LONG, _INT, _INT, *_KEY),
+    "SignUpdateMargin": (_LONG, _LONG, _INT, *_KEY),
 }
 
 
@@ -66,6 +93,11 @@ class _SignedTxResponse(ctypes.Structure):
 
 class _TextOrError(ctypes.Structure):
     _fields_ = (("text", _POINTER), ("error", _POINTER))
+
+
+def order_list(orders: Sequence[Sequence[int]]) -> ctypes.Array[_Order]:
+    """Return orders, ten numbers each, as the library's functions take them."""
+    return (_Order * len(orders))(*(_Order(*order) for order in orders))
 
 
 def library_path() -> Path:
@@ -142,7 +174,7 @@ class OfficialLibrary:
         )
         self._raise(self._take(error))
 
-    def sign(self, function: str, arguments: tuple[int, ...]) -> tuple[str, str]:
+    def sign(self, function: str, arguments: Sequence[object]) -> tuple[str, str]:
         """Call a signing function; return the transaction's text and hash.
 
         Raises:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.protocol.transactions import hash_inputs
 from wrappy.signing.curve import bytes_from_limbs
@@ -10,6 +11,10 @@ from wrappy.signing.poseidon2 import hash_to_quartet, hash_to_quintic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_REMEMBERED: Final = 1_024
+"""Latest transactions whose hash is kept: it is asked for by who signs, by who checks,
+and again when the same bytes are sent once more."""
 
 
 def message_limbs(tx_type: int, info: Mapping[str, Any], chain_id: int) -> list[int]:
@@ -19,17 +24,27 @@ def message_limbs(tx_type: int, info: Mapping[str, Any], chain_id: int) -> list[
         TransactionFieldError: the fields are not exactly those of the type.
     """
     inputs = hash_inputs(tx_type, info, chain_id)
-    elements = list(inputs.elements)
-    if inputs.orders:
-        first, *others = (hash_to_quartet(order) for order in inputs.orders)
+    orders = tuple(tuple(order) for order in inputs.orders)
+    return list(_limbs(tuple(inputs.elements), orders, tuple(inputs.attributes)))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _limbs(
+    elements: tuple[int, ...],
+    orders: tuple[tuple[int, ...], ...],
+    attributes: tuple[int, ...],
+) -> tuple[int, ...]:
+    hashed = list(elements)
+    if orders:
+        first, *others = (hash_to_quartet(order) for order in orders)
         chained = first
         for other in others:
             chained = hash_to_quartet(chained + other)
-        elements += chained
-    limbs = hash_to_quintic(elements)
-    if inputs.attributes:
-        limbs = hash_to_quintic(limbs + hash_to_quintic(inputs.attributes))
-    return limbs
+        hashed += chained
+    limbs = hash_to_quintic(hashed)
+    if attributes:
+        limbs = hash_to_quintic(limbs + hash_to_quintic(attributes))
+    return tuple(limbs)
 
 
 def transaction_hash(tx_type: int, info: Mapping[str, Any], chain_id: int) -> str:

@@ -7,17 +7,23 @@ import json
 
 import pytest
 
+from wrappy.model import OrderType, TimeInForce
+from wrappy.protocol.intents import (
+    CancelAllOrders,
+    CancelOrder,
+    CreateGroupedOrders,
+    CreateOrder,
+    ModifyOrder,
+    TxType,
+    UpdateLeverage,
+    UpdateMargin,
+    takes_at_once,
+)
 from wrappy.protocol.transactions import (
     BODY_FIELDS,
     MAX_TX_INFO_CHARACTERS,
     ORDER_FIELDS,
-    CancelAllOrders,
-    CancelOrder,
-    CreateOrder,
-    ModifyOrder,
     TransactionFieldError,
-    TxType,
-    UpdateLeverage,
     account_field,
     hash_inputs,
     parse_tx_info,
@@ -58,8 +64,38 @@ def test_each_intent_knows_its_type():
         CancelAllOrders: 16,
         ModifyOrder: 17,
         UpdateLeverage: 20,
+        CreateGroupedOrders: 28,
+        UpdateMargin: 29,
     }
     assert {intent: intent.tx_type for intent in kinds} == kinds
+
+
+@pytest.mark.parametrize(
+    ("order_type", "time_in_force", "takes"),
+    [
+        (OrderType.LIMIT, TimeInForce.IMMEDIATE_OR_CANCEL, True),
+        (OrderType.MARKET, TimeInForce.IMMEDIATE_OR_CANCEL, True),
+        (OrderType.LIMIT, TimeInForce.GOOD_TILL_TIME, False),
+        (OrderType.LIMIT, TimeInForce.POST_ONLY, False),
+        (OrderType.STOP_LOSS, TimeInForce.IMMEDIATE_OR_CANCEL, False),
+        (OrderType.TAKE_PROFIT_LIMIT, TimeInForce.IMMEDIATE_OR_CANCEL, False),
+        (OrderType.TWAP, TimeInForce.GOOD_TILL_TIME, False),
+    ],
+)
+def test_an_order_takes_at_once_unless_it_rests_or_waits(
+    order_type, time_in_force, takes
+):
+    order = CreateOrder(
+        0, 1, 1, 1, is_ask=True, order_type=order_type, time_in_force=time_in_force
+    )
+    resting = CreateOrder(0, 2, 1, 1, is_ask=True)
+    assert takes_at_once(order) is takes
+    assert takes_at_once(CreateGroupedOrders(1, (order, resting))) is takes
+
+
+def test_only_orders_take_at_once():
+    assert not takes_at_once(CancelOrder(0, 1))
+    assert not takes_at_once(CancelAllOrders())
 
 
 def test_transfers_and_withdrawals_name_the_account_differently():

@@ -9,11 +9,8 @@ import pickle
 import pytest
 
 from wrappy.errors import CredentialsError
-from wrappy.protocol.transactions import (
-    CancelOrder,
-    TransactionFieldError,
-    parse_tx_info,
-)
+from wrappy.protocol.intents import CancelOrder
+from wrappy.protocol.transactions import TransactionFieldError, parse_tx_info
 from wrappy.signing import PythonSigner, curve, schnorr
 from wrappy.signing.auth_token import make_auth_token, parse_auth_token
 from wrappy.signing.keys import (

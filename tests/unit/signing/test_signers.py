@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,14 +17,16 @@ import pytest
 import wrappy.signing
 from wrappy.errors import ConfigError, CredentialsError, SignerError
 from wrappy.model import OrderType, TimeInForce
-from wrappy.protocol.transactions import (
+from wrappy.protocol.intents import (
     CancelAllOrders,
     CancelOrder,
+    CreateGroupedOrders,
     CreateOrder,
     ModifyOrder,
     UpdateLeverage,
-    parse_tx_info,
+    UpdateMargin,
 )
+from wrappy.protocol.transactions import MAX_SKIPPING_NONCE, parse_tx_info
 from wrappy.signing import NullSigner, PythonSigner, SdkSigner, sdk_library
 from wrappy.signing.auth_token import parse_auth_token
 from wrappy.signing.keys import derive_key_pair
@@ -34,6 +38,28 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 PAIR = derive_key_pair(b"signer tests")
 IDENTITY = {"account_index": 42, "api_key_index": 5, "chain_id": 304}
 NOW_MS = 1_795_000_000_000
+STOP = CreateOrder(
+    0,
+    8,
+    0,
+    200_000,
+    is_ask=True,
+    order_type=OrderType.STOP_LOSS,
+    time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL,
+    reduce_only=True,
+    trigger_price=210_000,
+    order_expiry=-1,
+)
+PROFIT = dataclasses.replace(
+    STOP, client_order_index=9, order_type=OrderType.TAKE_PROFIT
+)
+LIMIT = CreateOrder(0, 7, 100, 230_050, is_ask=False, order_expiry=-1)
+MARKET = dataclasses.replace(
+    LIMIT,
+    order_type=OrderType.MARKET,
+    time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL,
+    order_expiry=0,
+)
 INTENTS = [
     CreateOrder(0, 7, 100, 230_050, is_ask=False, order_expiry=-1),
     CreateOrder(
@@ -52,6 +78,9 @@ INTENTS = [
     CancelAllOrders(market_index=1),
     CancelAllOrders(time_in_force=1, time_ms=NOW_MS),
     UpdateLeverage(0, 500, 1),
+    CreateGroupedOrders(1, (LIMIT, STOP)),
+    CreateGroupedOrders(3, (MARKET, STOP, PROFIT)),
+    UpdateMargin(0, 2**33 + 1, 1),
 ]
 
 
@@ -101,9 +130,10 @@ def test_the_signers_lay_transactions_out_alike(signer, intent):
     left, right = parse_tx_info(theirs), parse_tx_info(ours)
     assert list(left) == list(right)
     assert ours.count(" ") == theirs.count(" ") == 0
-    for field in moving:
-        left.pop(field, None)
-        right.pop(field, None)
+    for info in (left, right):
+        for fields in [info, *info.get("Orders", [])]:
+            for field in moving:
+                fields.pop(field, None)
     assert left == right
 
 
@@ -117,6 +147,66 @@ def test_real_signatures_verify(real_signer, intent):
 def test_many_intents_take_consecutive_nonces(signer):
     signed = signer.sign_many(INTENTS, first_nonce=100)
     assert [tx.nonce for tx in signed] == list(range(100, 100 + len(INTENTS)))
+
+
+@pytest.mark.parametrize(
+    ("intent", "attributes"),
+    [
+        (CancelOrder(0, 1), {"4": 1}),
+        (CancelAllOrders(market_index=3), {"4": 1, "5": 3}),
+        (CreateGroupedOrders(1, (LIMIT, STOP)), {"4": 1}),
+    ],
+)
+def test_a_transaction_may_be_allowed_to_skip_nonces(signer, intent, attributes):
+    first, second = signer.sign_many([intent] * 2, first_nonce=40, skip_nonce=True)
+    assert (first.nonce, second.nonce) == (40, 41)
+    info = parse_tx_info(second.tx_info)
+    assert info["L2TxAttributes"] == attributes
+    plain = signer.sign(intent, nonce=41)
+    assert parse_tx_info(plain.tx_info)["L2TxAttributes"] != attributes
+    last = signer.sign(intent, nonce=MAX_SKIPPING_NONCE, skip_nonce=True)
+    assert last.tx_hash == transaction_hash(
+        last.tx_type, parse_tx_info(last.tx_info), 304
+    )
+
+
+def test_a_skipping_nonce_has_a_bound_of_its_own(signer):
+    with pytest.raises(SignerError, match="nonce"):
+        signer.sign(CancelOrder(0, 1), nonce=MAX_SKIPPING_NONCE + 1, skip_nonce=True)
+    assert signer.sign(CancelOrder(0, 1), nonce=MAX_SKIPPING_NONCE + 1)
+
+
+@pytest.mark.parametrize("kind", ["python", "null"])
+def test_other_threads_run_in_the_middle_of_many_signatures(kind):
+    signer = make_signer(kind)
+    if kind == "python":
+        signer.prepare(40)  # so that asking for randomness is no pause either
+    turns, done = [], threading.Event()
+
+    def take_turns():
+        while not done.is_set():
+            turns.append(None)
+            time.sleep(0)
+
+    other, interval = threading.Thread(target=take_turns), sys.getswitchinterval()
+    other.start()
+    sys.setswitchinterval(60)  # nobody gets the interpreter unless it is given up
+    try:
+        before = len(turns)
+        signer.sign_many([CancelOrder(0, 1)] * 40, first_nonce=0)
+        after = len(turns)
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        other.join(30)
+    assert after > before
+
+
+def test_a_burst_signs_with_points_of_its_own_when_none_is_kept():
+    signer = PythonSigner(PAIR.private_key, **IDENTITY, point_capacity=0)
+    for tx in signer.sign_many([CancelOrder(0, 1)] * 2, first_nonce=0):
+        info = parse_tx_info(tx.tx_info)
+        assert verify_transaction(tx.tx_type, info, 304, PAIR.public_key)
 
 
 def test_signers_tell_whose_they_are(real_signer):
@@ -166,6 +256,28 @@ def test_a_null_signer_leaves_zeros_where_signatures_go():
         (CancelAllOrders(time_ms=None), "time_ms"),
         (UpdateLeverage(0, 2**32 + 500, 0), "initial_margin_fraction"),
         (UpdateLeverage(0, 500, 2), "margin_mode"),
+        (UpdateMargin(0, 0, 1), "usdc_amount"),
+        (UpdateMargin(0, 2**60, 1), "usdc_amount"),
+        (UpdateMargin(0, 1, 2), "direction"),
+        (UpdateMargin(255, 1, 1), "market_index"),
+        (CreateGroupedOrders(0, (LIMIT, STOP)), "grouping_type"),
+        (CreateGroupedOrders(4, (LIMIT, STOP)), "grouping_type"),
+        (CreateGroupedOrders(1.0, (LIMIT, STOP)), "grouping_type"),
+        (CreateGroupedOrders(1, (LIMIT,)), "orders"),
+        (CreateGroupedOrders(1, (LIMIT, STOP, PROFIT)), "orders"),
+        (CreateGroupedOrders(3, (LIMIT, STOP)), "orders"),
+        (CreateGroupedOrders(1, [LIMIT, STOP]), "orders"),
+        (CreateGroupedOrders(1, (LIMIT, CancelOrder(0, 8))), "orders"),
+        (
+            CreateGroupedOrders(1, (LIMIT, dataclasses.replace(STOP, price=-1))),
+            r"orders\[1\]\.price",
+        ),
+        (
+            CreateGroupedOrders(
+                1, (dataclasses.replace(LIMIT, market_index=255), STOP)
+            ),
+            r"orders\[0\]\.market_index",
+        ),
     ],
 )
 def test_a_number_that_would_not_arrive_unchanged_is_refused(signer, intent, field):
@@ -231,6 +343,59 @@ def test_a_python_signer_follows_its_clock_and_lifetime():
     assert tx.expired_at_ms == NOW_MS + 5_000
     expiry = parse_tx_info(tx.tx_info)["OrderExpiry"]
     assert expiry == NOW_MS + 28 * 24 * 3600 * 1000
+
+
+@pytest.mark.parametrize(
+    ("intent", "lifetime_ms"),
+    [
+        (MARKET, 700),
+        (dataclasses.replace(MARKET, order_type=OrderType.LIMIT), 700),
+        (CreateGroupedOrders(1, (MARKET, STOP)), 700),
+        (CreateGroupedOrders(1, (LIMIT, STOP)), 5_000),
+        (LIMIT, 5_000),
+        (STOP, 5_000),
+        (CancelOrder(0, 1), 5_000),
+    ],
+)
+def test_what_trades_at_once_may_have_a_lifetime_of_its_own(intent, lifetime_ms):
+    keywords = {"lifetime_ms": 5_000, "clock_ms": lambda: NOW_MS, **IDENTITY}
+    for taker_lifetime_ms, expected in ((700, lifetime_ms), (None, 5_000)):
+        for made in (
+            PythonSigner(
+                PAIR.private_key, taker_lifetime_ms=taker_lifetime_ms, **keywords
+            ),
+            NullSigner(taker_lifetime_ms=taker_lifetime_ms, **keywords),
+        ):
+            assert made.sign(intent, nonce=0).expired_at_ms == NOW_MS + expected
+
+
+def test_a_bare_signer_lets_a_transaction_wait_as_long_as_the_official_one():
+    signer = PythonSigner(PAIR.private_key, **IDENTITY, clock_ms=lambda: NOW_MS)
+    assert signer.sign(MARKET, nonce=0).expired_at_ms == NOW_MS + 599_000
+
+
+@pytest.mark.parametrize("value", [0, -1, 86_400_001, 1.5, True])
+@pytest.mark.parametrize("field", ["lifetime_ms", "taker_lifetime_ms"])
+def test_a_lifetime_out_of_range_is_refused_at_construction(field, value):
+    with pytest.raises(ConfigError, match=rf"^{field}\b"):
+        NullSigner(**IDENTITY, **{field: value})
+    with pytest.raises(ConfigError, match=rf"^{field}\b"):
+        PythonSigner(PAIR.private_key, **IDENTITY, **{field: value})
+
+
+def test_a_prepared_signer_spends_a_point_for_each_signature_and_goes_on_without():
+    signer = PythonSigner(PAIR.private_key, **IDENTITY, point_capacity=3)
+    assert (signer.prepare(2), signer.prepare(5), signer.prepare(1)) == (2, 1, 0)
+    left = []
+    for nonce in range(4):
+        tx = signer.sign(CancelOrder(0, 1), nonce=nonce)
+        info = parse_tx_info(tx.tx_info)
+        assert verify_transaction(tx.tx_type, info, 304, PAIR.public_key)
+        left.append(signer.prepared)
+    assert left == [2, 1, 0, 0]
+    signer.prepare(1)
+    token = parse_auth_token(signer.auth_token(deadline_s=9))
+    assert verify_auth_token(token, PAIR.public_key)
 
 
 def test_the_official_library_refuses_in_its_own_words(sdk_signer):
