@@ -6,12 +6,16 @@ Each class answers it with `outcome`::
     WrappyError
     ├── ConfigError                  not_sent   settings that cannot work
     │   ├── UnknownMarketError       not_sent   no such symbol or market index
-    │   └── CredentialsError         not_sent   key missing, malformed or reserved
+    │   ├── CredentialsError         not_sent   key missing, malformed or reserved
+    │   ├── KeyInUseError            not_sent   another sender has the key (`pid`)
+    │   └── UnknownOrdersError       not_sent   live orders nobody knows (`orders`)
     ├── UsageError                   not_sent   the call is out of place
+    │   └── ForeignNonceError        not_sent   somebody else uses the API key
     ├── OrderDeniedError             not_sent   refused here, no nonce spent
     │   ├── InvalidOrderError        not_sent   a field is wrong (`field`, `value`)
     │   └── RiskDeniedError          not_sent   a risk limit stands in the way
     ├── SignerError                  not_sent   the local signer failed
+    ├── JournalError                 not_sent   the journal cannot be used (`path`)
     ├── VenueError                   refused    the exchange said no (`code`)
     │   ├── NonceRejectedError       refused    21104, 21105
     │   ├── AuthRejectedError        refused    key, signature or token not accepted
@@ -31,13 +35,18 @@ Each class answers it with `outcome`::
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 Outcome = Literal["not_sent", "refused", "unknown"]
+
+LISTED_ORDERS = 10
+"""Most orders that a message lists."""
 
 
 class WrappyError(Exception):
@@ -66,8 +75,64 @@ class CredentialsError(ConfigError):
     """A key is missing, malformed, reserved or does not belong to the account."""
 
 
+class KeyInUseError(ConfigError):
+    """Another process, or another dealer of this one, sends with the API key.
+
+    Attributes:
+        pid: the holder's process id, if it is known.
+        path: file of the lock.
+    """
+
+    def __init__(
+        self, account_index: int, api_key_index: int, *, pid: int | None, path: Path
+    ) -> None:
+        holder = "another process" if pid is None else f"process {pid}"
+        if pid == os.getpid():
+            holder = f"this process already ({pid})"
+        super().__init__(
+            f"api_key_index: {api_key_index} of account {account_index} is in use by "
+            f"{holder}, see {path}; close that sender or give this one an API key of "
+            f"its own"
+        )
+        self.pid = pid
+        self.path = path
+
+
+class UnknownOrdersError(ConfigError):
+    """The account has live orders that no journal of this folder knows.
+
+    Attributes:
+        orders: the orders, as the exchange tells them.
+    """
+
+    def __init__(self, symbol: str, orders: Sequence[Mapping[str, Any]]) -> None:
+        listed = "; ".join(_order_in_words(row) for row in orders[:LISTED_ORDERS])
+        if len(orders) > LISTED_ORDERS:
+            listed += f"; and {len(orders) - LISTED_ORDERS} more"
+        super().__init__(
+            f"unknown_orders: {len(orders)} live {symbol} order(s) stand in no journal "
+            f'of this folder: {listed}. Start with unknown_orders="adopt" to take them '
+            f'over, with unknown_orders="cancel" to cancel them, or cancel them '
+            f"elsewhere and start again"
+        )
+        self.orders = tuple(orders)
+
+
+def _order_in_words(row: Mapping[str, Any]) -> str:
+    side = "sell" if row.get("is_ask") else "buy"
+    return (
+        f"order_index {row.get('order_index')} (client_order_index "
+        f"{row.get('client_order_index')}) {side} "
+        f"{row.get('remaining_base_amount')} at {row.get('price')}"
+    )
+
+
 class UsageError(WrappyError, RuntimeError):
     """The call is out of place: a closed dealer, a flush inside `batch()`."""
+
+
+class ForeignNonceError(UsageError):
+    """Somebody else signs with the API key, so no new order was sent; cancels pass."""
 
 
 class OrderDeniedError(WrappyError):
@@ -103,6 +168,18 @@ class RiskDeniedError(OrderDeniedError):
 
 class SignerError(WrappyError):
     """The local signer failed; nothing was sent."""
+
+
+class JournalError(WrappyError):
+    """The journal of sent orders cannot be written or read; nothing was sent.
+
+    Attributes:
+        path: file or folder at fault.
+    """
+
+    def __init__(self, path: Path, problem: str, fix: str) -> None:
+        super().__init__(f"journal: {path}: {problem}; {fix}")
+        self.path = path
 
 
 class VenueError(WrappyError):
