@@ -161,10 +161,21 @@ class RollingWindow:
             0.0 when it passes and is counted, else the seconds until it would pass
             if nothing else did; infinite when it is heavier than the limit.
         """
+        wait_s = self.wait_s(weight, now)
+        if wait_s <= 0.0:
+            self.count(weight, now)
+            return 0.0
+        return wait_s
+
+    def count(self, weight: int, now: float) -> None:
+        """Count `weight` as passed at `now`, whether it fits or not."""
+        self._passed.append((now, weight))
+        self._used += weight
+
+    def wait_s(self, weight: int, now: float) -> float:
+        """Return what `offer` would, without counting anything."""
         excess = self.used(now) + weight - self.limit
         if excess <= 0:
-            self._passed.append((now, weight))
-            self._used += weight
             return 0.0
         if weight > self.limit:
             return math.inf

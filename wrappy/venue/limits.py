@@ -11,31 +11,43 @@ from typing import TYPE_CHECKING, Final
 
 from wrappy._core.quota import RollingWindow
 from wrappy.protocol.tiers import (
+    FREE_SEND_EVERY_S,
+    QUOTA_AT_START,
+    QUOTA_CAP,
+    QUOTA_TX_TYPES,
+    QUOTE_PER_QUOTA,
     SEND_WEIGHT,
     WINDOW_S,
     WS_ACCOUNTS,
     WS_MESSAGES_PER_MINUTE,
     WS_SUBSCRIPTIONS,
+    quota_spent,
     weight_of,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wrappy.protocol.tiers import Tier
 
 CONNECTIONS_PER_IP: Final = 200
 CONNECTS_PER_MINUTE: Final = 80
 """The lower of the two documented sets of WebSocket limits."""
 
-QUOTA_AT_START: Final = 1_000
-QUOTA_TYPES: Final = frozenset({14, 16, 17, 28})
-"""Transaction types that spend volume quota; cancelling one order is free."""
-_QUOTA_CAP: Final = 15_000_000
-_QUOTE_PER_QUOTA: Final = 2_000_000
+QUOTA_TYPES: Final = QUOTA_TX_TYPES
+"""Transaction types that spend volume quota."""
 
 _HEAVY_TOTAL: Final = 24_000
 """Standard accounts: never more requests of a weight than 24000 / weight a minute."""
 
-__all__ = ["WS_ACCOUNTS", "WS_SUBSCRIPTIONS", "RequestLimits", "message_window"]
+__all__ = [
+    "QUOTA_AT_START",
+    "WS_ACCOUNTS",
+    "WS_SUBSCRIPTIONS",
+    "RequestLimits",
+    "VolumeQuota",
+    "message_window",
+]
 
 
 def message_window() -> RollingWindow:
@@ -103,15 +115,46 @@ class RequestLimits:
 
 
 class VolumeQuota:
-    """Counts the volume quota of premium owners; it is shown, never enforced.
+    """Counts the volume quota of premium owners.
 
     Creating, modifying and mass-cancelling spend one each, two dollars traded earn
-    one (official API documentation; the ratio changed several times).
+    one (official API documentation; the ratio changed several times). Enforced, one
+    single send every fifteen seconds is free and is told no remainder; otherwise
+    every send is counted and told, and none is refused.
+
+    Args:
+        enforced: whether `has_room` ever says no.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, enforced: bool = False) -> None:
+        self.enforced = enforced
         self._left: dict[str, int] = {}
         self._traded: dict[str, int] = {}
+        self._free_at: dict[str, float] = {}
+
+    def has_room(self, address: str, tx_types: Sequence[int], *, now: float) -> bool:
+        """Return whether a request with these transactions may pass now.
+
+        Args:
+            address: L1 address of the owner.
+            tx_types: what the request carries; cancels of one order are free.
+            now: seconds; must not go backwards.
+        """
+        count = quota_spent(tx_types)
+        return (
+            not self.enforced
+            or count <= self._left.get(address, QUOTA_AT_START)
+            or self._is_free(address, tx_types, now)
+        )
+
+    def charge(
+        self, address: str, tx_types: Sequence[int], *, now: float
+    ) -> int | None:
+        """Book an accepted request; return what is left, None for a free one."""
+        if self.enforced and self._is_free(address, tx_types, now):
+            self._free_at[address] = now + FREE_SEND_EVERY_S
+            return None
+        return self.spend(address, quota_spent(tx_types))
 
     def spend(self, address: str, count: int) -> int:
         """Book `count` transactions and return what is left, never below 0."""
@@ -122,6 +165,10 @@ class VolumeQuota:
     def earn(self, address: str, quote: int) -> None:
         """Book a trade of `quote` (1e-6 USDC)."""
         traded = self._traded.get(address, 0) + quote
-        earned, self._traded[address] = divmod(traded, _QUOTE_PER_QUOTA)
+        earned, self._traded[address] = divmod(traded, QUOTE_PER_QUOTA)
         left = self._left.get(address, QUOTA_AT_START) + earned
-        self._left[address] = min(_QUOTA_CAP, left)
+        self._left[address] = min(QUOTA_CAP, left)
+
+    def _is_free(self, address: str, tx_types: Sequence[int], now: float) -> bool:
+        single = len(tx_types) == 1 and quota_spent(tx_types) == 1
+        return single and now >= self._free_at.get(address, now)
