@@ -52,19 +52,71 @@ def create(rng):
     return 14, body
 
 
+def waiting(rng, **fixed):
+    """A trigger or TWAP order's fields."""
+    kind = fixed.get("Type") or rng.choice((2, 2, 3, 4, 4, 5, 6))
+    limited = kind in (3, 5)
+    body = {
+        "MarketIndex": rng.randrange(2),
+        "ClientOrderIndex": rng.randrange(30),
+        "BaseAmount": rng.choice((0, 50, 60, 500)),
+        "Price": rng.randint(299_990, 300_010),
+        "IsAsk": rng.randrange(2),
+        "Type": kind,
+        "TimeInForce": rng.choice((0, 1, 2)) if limited else int(kind == 6),
+        "ReduceOnly": int(rng.random() < 0.6),
+        "TriggerPrice": rng.randint(299_996, 300_004) if kind != 6 else 0,
+        "OrderExpiry": rng.choice((310_000, 600_000)),
+    }
+    return {**body, **fixed}
+
+
+def group(rng):
+    """An OTO, OCO or OTOCO, now and then with a member that does not fit."""
+    grouping = rng.choice((1, 2, 2, 3, 3))
+    market, is_ask = rng.randrange(2), rng.randrange(2)
+    fixed = {"MarketIndex": market, "OrderExpiry": 310_000, "ReduceOnly": 1}
+    legs = [
+        waiting(rng, Type=kind, IsAsk=is_ask, BaseAmount=0, **fixed)
+        for kind in (rng.choice((2, 3)), rng.choice((4, 5)))
+    ]
+    if grouping == 2:
+        size = rng.choice((0, 60, 500))
+        orders = [{**leg, "BaseAmount": size} for leg in legs]
+    else:
+        parent = create(rng)[1] | {"MarketIndex": market, "IsAsk": 1 - is_ask}
+        if parent["OrderExpiry"]:
+            parent["OrderExpiry"] = 310_000
+        orders = [parent, *legs][: grouping + 1 if grouping == 1 else 3]
+    return 28, {"GroupingType": grouping, "Orders": orders}
+
+
 def touch(rng):
-    kind = rng.choice((15, 15, 17, 17, 16, 20))
+    kind = rng.choice((15, 15, 17, 17, 16, 20, 29))
     body = {"MarketIndex": rng.randrange(2), "Index": rng.randrange(1, 30)}
     if kind == 17:
         body["BaseAmount"] = rng.choice((0, 1, 50, 60, 400))
         body["Price"] = rng.randint(299_995, 300_005)
-        body["TriggerPrice"] = 0
+        body["TriggerPrice"] = rng.choice((0, rng.randint(299_996, 300_004)))
     elif kind == 16:
         body = {"TimeInForce": rng.choice((0, 0, 1, 2)), "Time": 0}
     elif kind == 20:
         fraction = rng.choice((100, 200, 500, 5_000))
-        body = {"MarketIndex": 0, "InitialMarginFraction": fraction, "MarginMode": 0}
+        mode = rng.randrange(2)
+        body = {"MarketIndex": 1, "InitialMarginFraction": fraction, "MarginMode": mode}
+    elif kind == 29:
+        amount = rng.choice((1, 5_000, 1_000_000))
+        body = {"MarketIndex": 1, "USDCAmount": amount, "Direction": rng.randrange(2)}
     return kind, body
+
+
+def transaction(rng):
+    draw = rng.random()
+    if draw < 0.45:
+        return create(rng)
+    if draw < 0.6:
+        return 14, waiting(rng)
+    return group(rng) if draw < 0.75 else touch(rng)
 
 
 def flow_action(rng):
@@ -77,7 +129,7 @@ def flow_action(rng):
     return SetIndexPrice(where[0], where[2])
 
 
-def script_of(seed, length=80):
+def script_of(seed, length=100):
     """Return acts of users, the market and time; a failure prints its seed."""
     rng = random.Random(seed)
     acts = []
@@ -90,7 +142,7 @@ def script_of(seed, length=80):
                     "send",
                     rng.choice(USERS),
                     rng.choice((4, 5)),
-                    create(rng) if rng.random() < 0.7 else touch(rng),
+                    transaction(rng),
                     extra if rng.random() < 0.5 else None,
                 )
             )
@@ -148,11 +200,15 @@ class World:
             "ApiKeyIndex": slot,
             "Nonce": self.exchange.accounts[account].api_keys[slot].nonce,
             "ExpiredAt": now_ms + 600_000,
-            "L2TxAttributes": extra if tx_type in (14, 17) else None,
+            "L2TxAttributes": extra if tx_type in (14, 17, 28) else None,
             **body,
         }
-        if info.get("OrderExpiry"):
-            info["OrderExpiry"] += now_ms
+        orders = [dict(order) for order in body.get("Orders", ())]
+        if orders:
+            info["Orders"] = orders
+        for order in (info, *orders):
+            if order.get("OrderExpiry"):
+                order["OrderExpiry"] += now_ms
         self.sent += 1
         self.exchange.advance(self.now_us)
         before = self.picture()
@@ -179,6 +235,7 @@ class World:
                     set(account.queued_cois),
                     set(account.used_cois),
                     account.ledger.collateral,
+                    dict(account.ledger.allocated),
                 )
                 for account in self.exchange.accounts.values()
             ],
@@ -200,6 +257,10 @@ class World:
                 if order.client_order_index
             }
             assert by_coi == account.by_coi
+            for number, margin in ledger.allocated.items():
+                assert margin >= 0
+                assert ledger.size(number) or not margin
+            self.check_waiting(account)
         assert whole == COLLATERAL * len(USERS)
         for number, state in self.exchange.markets.items():
             bid, ask = state.engine.best_bid, state.engine.best_ask
@@ -225,9 +286,29 @@ class World:
                 key: order
                 for account in accounts
                 for key, order in account.open_orders.items()
-                if order.market_index == number
+                if order.market_index == number and not order.is_pending
             }
             assert resting == tabled
+
+    def check_waiting(self, account):
+        """What waits waits for something, and nothing waits that need not."""
+        live = account.open_orders
+        for order in live.values():
+            state = self.exchange.markets[order.market_index]
+            assert order.status in ("open", "pending")
+            armed = order.trigger_status == "mark-price"
+            assert (order.order_index in state.armed) == armed
+            assert order.is_pending == (order.trigger_status != "na")
+            if order.is_pending:
+                assert order.expiry_ms * 1_000 > self.now_us
+                assert order.order_index not in state.engine
+            if armed:
+                assert not order.is_crossed(state.mark_price)
+            if order.trigger_status == "parent-order":
+                assert order.order_index in live[order.parent_index].to_trigger
+            if order.is_tied:
+                reducible = account.ledger.reducible
+                assert reducible(order.market_index, is_ask=order.is_ask) > 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -322,4 +403,7 @@ def test_the_scripts_reach_every_end_an_order_can_have():
         "canceled-not-enough-liquidity",
         "canceled-self-trade",
         "canceled-expired",
+        "pending",
+        "canceled-oco",
+        "canceled-child",
     }

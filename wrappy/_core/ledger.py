@@ -1,8 +1,11 @@
-"""Balances, positions and cross margin of one account, in integers.
+"""Balances, positions and margin of one account, cross and isolated, in integers.
 
 Conservation: a fill changes an account's `collateral + fees_paid - sum(signed entry
 cost)` by exactly minus the quote amount for the buyer and plus it for the seller.
 Summed over all accounts that figure therefore never changes, to the last unit.
+
+Isolated margin is a part of `collateral` set aside for one market: moving it changes
+no balance, only what the other markets can use.
 """
 
 from __future__ import annotations
@@ -55,11 +58,14 @@ class AccountLedger:
         collateral: 1e-6 USDC; realized profit and fees are already in it.
         positions: by market index; a flat one stays for its realized profit.
         fees_paid: 1e-6 USDC since the start.
+        allocated: margin set aside, 1e-6 USDC, by market index; a market that is in
+            here is isolated, also at 0.
     """
 
     collateral: int
     positions: dict[int, LedgerPosition] = field(default_factory=dict)
     fees_paid: int = 0
+    allocated: dict[int, int] = field(default_factory=dict)
 
     def size(self, market_index: int) -> int:
         """Return the position in signed lots."""
@@ -71,7 +77,14 @@ class AccountLedger:
         return max(0, size if is_ask else -size)
 
     def apply_fill(
-        self, market_index: int, *, is_ask: bool, base: int, quote: int, fee: int = 0
+        self,
+        market_index: int,
+        *,
+        is_ask: bool,
+        base: int,
+        quote: int,
+        fee: int = 0,
+        fraction: int = 0,
     ) -> int:
         """Book one execution and return the profit it realized, before the fee.
 
@@ -84,6 +97,8 @@ class AccountLedger:
             base: lots, positive.
             quote: 1e-6 USDC exchanged, not negative.
             fee: 1e-6 USDC; negative for a rebate.
+            fraction: initial margin, 1e-4, that an isolated market sets aside for
+                what is opened; what is closed frees its share.
         """
         position = self.positions.setdefault(market_index, LedgerPosition())
         held = abs(position.size)
@@ -96,6 +111,11 @@ class AccountLedger:
             realized = (cost - closed_quote) * direction
             position.entry_quote -= cost
             quote -= closed_quote
+        if market_index in self.allocated:
+            kept = self.allocated[market_index]
+            kept -= kept * closed // held if closed else 0
+            opened = quote if base > closed else 0
+            self.allocated[market_index] = kept + margin_of(opened, fraction)
         position.size += direction * base
         position.entry_quote += quote
         position.realized_pnl += realized
@@ -150,8 +170,33 @@ class AccountLedger:
     def available(
         self, lot_values: Mapping[int, int], fractions: Mapping[int, int]
     ) -> int:
-        """Return equity less initial margin, in 1e-6 USDC; negative when short."""
-        return self.equity(lot_values) - self.initial_margin(lot_values, fractions)
+        """Return what cross markets have above their initial margin, in 1e-6 USDC.
+
+        Negative when short. Isolated markets neither add to it nor draw on it.
+        """
+        part = self.cross_part()
+        return part.equity(lot_values) - part.initial_margin(lot_values, fractions)
+
+    def cross_part(self) -> AccountLedger:
+        """Return the account without its isolated markets and their margin.
+
+        It shares its positions with this one and is for reading only.
+        """
+        if not self.allocated:
+            return self
+        cross = {
+            market: position
+            for market, position in self.positions.items()
+            if market not in self.allocated
+        }
+        return AccountLedger(
+            self.collateral - sum(self.allocated.values()), cross, self.fees_paid
+        )
+
+    def isolated_equity(self, market_index: int, lot_value: int) -> int:
+        """Return an isolated market's margin plus its open profit, in 1e-6 USDC."""
+        pnl = self.unrealized_pnl(market_index, lot_value)
+        return self.allocated[market_index] + pnl
 
     def average_entry(self, market: Market) -> Decimal:
         """Return the average entry price in USDC; 0 when flat."""

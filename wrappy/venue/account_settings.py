@@ -1,14 +1,16 @@
-"""Transactions that set something on an account and move no order and no money.
+"""Transactions that set something on an account and move no order.
 
-Leverage is carried out. Trading mode, asset mode and integrator approvals are what
-clients send at their start: they are kept and shown, and change nothing else here.
+Leverage, margin mode and isolated margin are carried out. Trading mode, asset mode and
+integrator approvals are what clients send at their start: they are kept and shown, and
+change nothing else here.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from wrappy.protocol.transactions import TxType
+from wrappy._core.ledger import FRACTION_SCALE, margin_of
+from wrappy.protocol.intents import TxType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,10 @@ KEPT_TYPES: Final = frozenset(
     }
 )
 USDC_ASSET: Final = 3
+CROSS_MARGIN: Final = 0
+ISOLATED_MARGIN: Final = 1
+REMOVE_MARGIN: Final = 0
+ADD_MARGIN: Final = 1
 _FEES: Final = {
     "max_perps_taker_fee": "MaxPerpsTakerFee",
     "max_perps_maker_fee": "MaxPerpsMakerFee",
@@ -54,11 +60,103 @@ def settings_problem(
     return None if expiry == 0 or expiry > now_ms else 21501
 
 
+def leverage_problem(
+    account: Account,
+    info: Mapping[str, Any],
+    lowest: int,
+    lot_values: Mapping[int, int],
+) -> int | None:
+    """Return the code with which a leverage update is refused, or None.
+
+    The margin mode changes only while the market has neither position nor orders;
+    the documents do not say so, the exchange's own pages do not offer it otherwise.
+
+    Args:
+        account: whose setting it is.
+        info: the UpdateLeverage transaction.
+        lowest: the market's smallest initial margin fraction, 1e-4.
+        lot_values: value of one lot at the mark price, 1e-6 USDC, by market index.
+    """
+    market_index, fraction = info["MarketIndex"], info["InitialMarginFraction"]
+    if not lowest <= fraction <= FRACTION_SCALE:
+        return 21113
+    if info["MarginMode"] not in (CROSS_MARGIN, ISOLATED_MARGIN):
+        return 21613
+    ledger = account.ledger
+    is_isolated = market_index in ledger.allocated
+    held = ledger.size(market_index)
+    if is_isolated != (info["MarginMode"] == ISOLATED_MARGIN):
+        live = account.open_orders.values()
+        if held or any(order.market_index == market_index for order in live):
+            return 21613
+    elif held and fraction > account.initial_margin_fractions[market_index]:
+        fractions = {**account.initial_margin_fractions, market_index: fraction}
+        if _free(account, market_index, lot_values, fractions) < 0:
+            return 21508
+    return None
+
+
+def _free(
+    account: Account,
+    market_index: int,
+    lot_values: Mapping[int, int],
+    fractions: Mapping[int, int],
+) -> int:
+    # What the market's own margin, isolated or everybody's, has above what it needs.
+    ledger = account.ledger
+    if market_index not in ledger.allocated:
+        return ledger.available(lot_values, fractions)
+    lot_value = lot_values[market_index]
+    value = abs(ledger.size(market_index)) * lot_value
+    needed = margin_of(value, fractions[market_index])
+    return ledger.isolated_equity(market_index, lot_value) - needed
+
+
+def margin_problem(
+    account: Account, info: Mapping[str, Any], lot_values: Mapping[int, int]
+) -> int | None:
+    """Return the code with which moving isolated margin is refused, or None.
+
+    Both sides keep their initial margin: what is put in must be free in the cross
+    markets, what is taken out must be more than the position needs. The documents
+    name no code for the amount: the nearest one is taken.
+
+    Args:
+        account: whose margin it is.
+        info: the UpdateMargin transaction.
+        lot_values: value of one lot at the mark price, 1e-6 USDC, by market index.
+    """
+    market_index, amount = info["MarketIndex"], info["USDCAmount"]
+    ledger, fractions = account.ledger, account.initial_margin_fractions
+    if info["Direction"] not in (REMOVE_MARGIN, ADD_MARGIN):
+        return 21615
+    if amount < 1:
+        return 21501
+    if not ledger.size(market_index):
+        return 21614
+    if market_index not in ledger.allocated:
+        return 21613
+    if info["Direction"] == ADD_MARGIN:
+        return None if amount <= ledger.available(lot_values, fractions) else 21508
+    spare = _free(account, market_index, lot_values, fractions)
+    return None if amount <= min(spare, ledger.allocated[market_index]) else 21508
+
+
 def apply_settings(account: Account, tx_type: int, info: Mapping[str, Any]) -> None:
     """Write what a settings transaction says into the account."""
     if tx_type == TxType.UPDATE_LEVERAGE:
         fractions = account.initial_margin_fractions
-        fractions[info["MarketIndex"]] = info["InitialMarginFraction"]
+        market_index = info["MarketIndex"]
+        fractions[market_index] = info["InitialMarginFraction"]
+        allocated = account.ledger.allocated
+        if info["MarginMode"] == ISOLATED_MARGIN:
+            allocated.setdefault(market_index, 0)
+        elif not account.ledger.size(market_index):
+            allocated.pop(market_index, None)
+    elif tx_type == TxType.UPDATE_MARGIN:
+        adds = info["Direction"] == ADD_MARGIN
+        amount = info["USDCAmount"] if adds else -info["USDCAmount"]
+        account.ledger.allocated[info["MarketIndex"]] += amount
     elif tx_type == TxType.UPDATE_ACCOUNT_CONFIG:
         account.trading_mode = info["AccountTradingMode"]
     elif tx_type == TxType.APPROVE_INTEGRATOR:

@@ -51,14 +51,15 @@ class Account:
         api_keys: by api key index.
         ledger: collateral and positions.
         is_flow: one of the market's own accounts: no margin is asked of it.
-        open_orders: resting orders by order index.
-        by_coi: resting orders by client order index.
+        open_orders: live orders by order index: resting, and pending ones.
+        by_coi: live orders by client order index.
         history: closed orders, newest last, bounded.
         used_cois: every client order index ever accepted, where that matters.
         trades: own trades, newest last, bounded.
         transactions: hashes of own transactions, newest last, bounded.
-        queued_creates: accepted creations not yet executed, by transaction hash.
-        queued_cois: the same by client order index, for those that have one.
+        queued_creates: orders of accepted creations not yet executed, by transaction
+            hash.
+        queued_cois: the same orders by client order index, for those that have one.
         initial_margin_fractions: by market index, 1e-4; follows leverage updates.
         trading_mode: 0 classic, 1 unified; shown, nothing more.
         integrators: approvals by the integrator's account, as they are shown.
@@ -82,7 +83,9 @@ class Account:
     transactions: deque[str] = field(
         default_factory=lambda: deque(maxlen=HISTORY_LENGTH)
     )
-    queued_creates: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    queued_creates: dict[str, tuple[Mapping[str, Any], ...]] = field(
+        default_factory=dict
+    )
     queued_cois: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     initial_margin_fractions: dict[int, int] = field(default_factory=dict)
     trading_mode: int = 0

@@ -8,34 +8,25 @@ and per key in order of acceptance. No clock, no I/O: the caller brings the time
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.model import TimeInForce
 from wrappy.protocol.codes import OK, code_message
-from wrappy.protocol.transactions import TxType
-from wrappy.venue.account_settings import apply_settings
-from wrappy.venue.checks import (
-    ABORTED,
-    NIL_MARKET,
-    SCHEDULED,
-    Refused,
-    Rules,
-    check_batch,
-    check_nonce,
-    is_client_order_index,
-    owner_indices,
-)
+from wrappy.venue.checks import Rules, check_batch, check_nonce, owner_indices
 from wrappy.venue.events import (
     BlockMade,
     TxAccepted,
     TxExecuted,
     TxRefused,
 )
+from wrappy.venue.execution import Execution
 from wrappy.venue.flow_orders import FlowOrders
 from wrappy.venue.ledger import EventLog
+from wrappy.venue.order_checks import is_client_order_index
+from wrappy.venue.orders import PENDING_TYPES, created_orders
 from wrappy.venue.records import EXECUTED, FAILED, Receipt, RecordTable, TxRecord
-from wrappy.venue.trading import ATTRIBUTE_MARKET, TradingFloor, attribute
+from wrappy.venue.refusal import Refused
+from wrappy.venue.trading import TradingFloor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +34,7 @@ if TYPE_CHECKING:
     from wrappy.model import Market
     from wrappy.venue.accounts import Account, ApiKey
     from wrappy.venue.events import Event, FlowAction
+    from wrappy.venue.execution import Waiting
     from wrappy.venue.market_state import MarketState
     from wrappy.venue.orders import VenueOrder
     from wrappy.venue.settings import VenueSettings
@@ -51,12 +43,6 @@ __all__ = ["Exchange", "Receipt", "Refused", "TxRecord"]
 
 MAX_ACCOUNT_INDEX: Final = (1 << 48) - 2
 MAX_API_KEY_INDEX: Final = 254
-
-
-@dataclass(frozen=True, slots=True)
-class _ScheduledCancel:
-    account: int
-    time_ms: int
 
 
 class Exchange:
@@ -82,8 +68,9 @@ class Exchange:
         self._floor = TradingFloor(markets, accounts, self._emit)
         self._flow = FlowOrders(self._floor, self._emit)
         self._rules = Rules(settings, self._floor)
+        self._execution = Execution(settings, self._floor, self._emit, self._push)
         self._pending: list[Event] = []
-        self._queue: list[tuple[int, int, TxRecord | _ScheduledCancel]] = []
+        self._queue: list[tuple[int, int, TxRecord | Waiting]] = []
         self._queued = 0
         self._executed = 0
         self._records = RecordTable()
@@ -266,19 +253,23 @@ class Exchange:
         # Consumes the nonce and reserves the client order index.
         tx_type, info, tx_hash = item
         tier = account.tier
-        is_create = tx_type == TxType.CREATE_ORDER
-        immediate = TimeInForce.IMMEDIATE_OR_CANCEL
-        takes = is_create and info["TimeInForce"] == immediate
+        orders = created_orders(tx_type, info)
+        takes = any(
+            order["TimeInForce"] == TimeInForce.IMMEDIATE_OR_CANCEL
+            and order["Type"] not in PENDING_TYPES
+            for order in orders
+        )
         delay_ms = tier.taker_delay_ms if takes else tier.maker_delay_ms
         # What is sent later on a key never overtakes what was sent earlier.
         execute_at_us = max(now_us + delay_ms * 1_000, key.busy_until_us)
         key.nonce = info["Nonce"] + 1
         key.transaction_time_us = now_us
         key.busy_until_us = execute_at_us
-        if is_create:
-            account.queued_creates[tx_hash] = info
-            if info["ClientOrderIndex"]:
-                account.queued_cois[info["ClientOrderIndex"]] = info
+        if orders:
+            account.queued_creates[tx_hash] = orders
+        for order in orders:
+            if order["ClientOrderIndex"]:
+                account.queued_cois[order["ClientOrderIndex"]] = order
         return TxRecord(
             tx_hash=tx_hash,
             tx_type=tx_type,
@@ -291,17 +282,16 @@ class Exchange:
         )
 
     def _unqueue(self, record: TxRecord) -> None:
-        if record.tx_type == TxType.CREATE_ORDER:
-            account = self.accounts[record.account]
-            account.queued_creates.pop(record.tx_hash, None)
-            account.queued_cois.pop(record.info["ClientOrderIndex"], None)
+        account = self.accounts[record.account]
+        for order in account.queued_creates.pop(record.tx_hash, ()):
+            account.queued_cois.pop(order["ClientOrderIndex"], None)
 
     def _keep(self, record: TxRecord) -> None:
         account = self.accounts[record.account]
         account.transactions.append(record.tx_hash)
-        remembered = self.settings.coi_scope == "history"
-        if remembered and record.tx_type == TxType.CREATE_ORDER:
-            account.used_cois.add(record.info["ClientOrderIndex"])
+        if self.settings.coi_scope == "history":
+            orders = created_orders(record.tx_type, record.info)
+            account.used_cois.update(order["ClientOrderIndex"] for order in orders)
         self._records.add(record)
         self._push(record.execute_at_us, record)
         self._emit(
@@ -317,9 +307,22 @@ class Exchange:
             )
         )
 
-    def _push(self, at_us: int, what: TxRecord | _ScheduledCancel) -> None:
+    def _push(self, at_us: int, what: TxRecord | Waiting) -> None:
         self._queued += 1
         heapq.heappush(self._queue, (at_us, self._queued, what))
+
+    def withhold(self, tx_hash: str) -> None:
+        """Never execute an accepted transaction that waits; no event tells of it."""
+        waiting = [
+            entry
+            for entry in self._queue
+            if not isinstance(entry[2], TxRecord) or entry[2].tx_hash != tx_hash
+        ]
+        record = self._records.get(tx_hash)
+        if record is not None and len(waiting) < len(self._queue):
+            heapq.heapify(waiting)
+            self._queue = waiting
+            self._unqueue(record)
 
     # Stage two
 
@@ -344,7 +347,8 @@ class Exchange:
         for action in actions:
             state = self._flow.apply(action, now_us=now_us)
             touched[state.index] = state
-        self._floor.tell_books(touched.values(), now_us=now_us)
+            self._execution.follow_up(now_us)
+        self._execution.carry_on(now_us, touched.values())
 
     def drain(self) -> list[Event]:
         """Return the events since the last call, oldest first."""
@@ -360,10 +364,10 @@ class Exchange:
             head_us = self._queue[0][0] if self._queue else now_us + 1
             if head_us <= min(now_us, self._next_block_us):
                 at_us, _, what = heapq.heappop(self._queue)
-                if isinstance(what, _ScheduledCancel):
-                    self._cancel_on_schedule(what, at_us)
-                else:
+                if isinstance(what, TxRecord):
                     self._execute(what, at_us)
+                else:
+                    self._execution.wake(what, at_us)
             elif self._next_block_us <= now_us:
                 # A transaction due exactly with a block still belongs to it.
                 self._make_blocks(min(now_us, head_us - 1))
@@ -377,14 +381,6 @@ class Exchange:
         self._floor.height += count
         self._emit(BlockMade(made_us, self._floor.height))
 
-    def _cancel_on_schedule(self, scheduled: _ScheduledCancel, at_us: int) -> None:
-        account = self.accounts[scheduled.account]
-        if account.cancel_all_time_ms != scheduled.time_ms:
-            return  # aborted or replaced since
-        account.cancel_all_time_ms = 0
-        self._floor.cancel_all(account, now_us=at_us)
-        self._floor.tell_books(self.markets.values(), now_us=at_us)
-
     def _execute(self, record: TxRecord, at_us: int) -> None:
         self._unqueue(record)
         if record.info["ExpiredAt"] * 1_000 <= at_us:
@@ -392,7 +388,7 @@ class Exchange:
             record.code = 21501
             record.message = "invalid tx info: ExpiredAt has passed"
         else:
-            code = self._carry_out(record, at_us)
+            code = self._execution.carry_out(record, at_us)
             record.status = EXECUTED
             record.code = 0 if code == OK else code
             record.message = code_message(record.code)
@@ -401,7 +397,7 @@ class Exchange:
         self._records.executed(record)
         record.executed_us = at_us
         record.block_height = self.height
-        self._floor.tell_books(self.markets.values(), now_us=at_us)
+        self._execution.carry_on(at_us)
         self._emit(
             TxExecuted(
                 at_us,
@@ -413,37 +409,3 @@ class Exchange:
                 record.message,
             )
         )
-
-    def _carry_out(self, record: TxRecord, at_us: int) -> int:
-        account, info = self.accounts[record.account], record.info
-        if record.tx_type == TxType.CREATE_ORDER:
-            order = self._floor.create(account, info, record.tx_hash, now_us=at_us)
-            record.order_index = order.order_index
-            return OK
-        if record.tx_type in (TxType.CANCEL_ORDER, TxType.MODIFY_ORDER):
-            target = self._floor.find_live(account, info["MarketIndex"], info["Index"])
-            record.order_index = 0 if target is None else target.order_index
-            if record.tx_type == TxType.CANCEL_ORDER:
-                return self._floor.cancel(account, info, now_us=at_us)
-            return self._floor.modify(account, info, record.tx_hash, now_us=at_us)
-        if record.tx_type == TxType.CANCEL_ALL_ORDERS:
-            self._cancel_all(account, info, at_us)
-        else:
-            apply_settings(account, record.tx_type, info)
-        return OK
-
-    def _cancel_all(
-        self, account: Account, info: Mapping[str, Any], at_us: int
-    ) -> None:
-        mode = info["TimeInForce"]
-        if mode == SCHEDULED:
-            account.cancel_all_time_ms = info["Time"]
-            due_us = max(info["Time"] * 1_000, at_us)
-            self._push(due_us, _ScheduledCancel(account.index, info["Time"]))
-        elif mode == ABORTED:
-            account.cancel_all_time_ms = 0
-        else:
-            market_index = attribute(info, ATTRIBUTE_MARKET)
-            if market_index == NIL_MARKET:
-                market_index = None
-            self._floor.cancel_all(account, market_index=market_index, now_us=at_us)

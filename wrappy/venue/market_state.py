@@ -71,6 +71,7 @@ class MarketState:
         nonce: engine nonce of the last change of any kind here.
         book_nonce: engine nonce of the last change of the book's levels.
         flow_levels: the flow's own resting orders by (is_ask, price), oldest first.
+        armed: orders that wait for the mark price, by order index, oldest first.
     """
 
     market: Market
@@ -84,6 +85,7 @@ class MarketState:
     nonce: int = 0
     book_nonce: int = 0
     flow_levels: dict[tuple[bool, int], list[VenueOrder]] = field(default_factory=dict)
+    armed: dict[int, VenueOrder] = field(default_factory=dict)
     _asks_made: int = 0
     _bids_made: int = 0
 

@@ -14,7 +14,6 @@ from wrappy._core.scaling import int_to_fixed
 from wrappy.protocol.codes import (
     ORDER_TYPE_WORDS,
     TIME_IN_FORCE_WORDS,
-    TRIGGER_STATUS_NONE,
     code_message,
 )
 
@@ -82,9 +81,11 @@ def render_order(order: VenueOrder, market: Market) -> dict[str, Any]:
 
     As recorded from the exchange: `timestamp`, `created_at` and `updated_at` count
     seconds, `order_expiry` milliseconds, `transaction_time` microseconds; `nonce` is
-    the order's place in its market's count, not a version.
+    the order's place in its market's count, not a version. `trigger_time` has not been
+    seen other than 0: milliseconds, like the expiry, are a choice.
     """
     order_index = str(order.order_index)
+    first_child, second_child = (*map(str, order.to_trigger), "0", "0")[:2]
     return {
         "order_index": order.order_index,
         "client_order_index": order.client_order_index,
@@ -108,13 +109,13 @@ def render_order(order: VenueOrder, market: Market) -> dict[str, Any]:
         "trigger_price": price_text(order.trigger_price, market),
         "order_expiry": order.expiry_ms,
         "status": order.status,
-        "trigger_status": TRIGGER_STATUS_NONE,
-        "trigger_time": 0,
-        "parent_order_index": 0,
-        "parent_order_id": "0",
-        "to_trigger_order_id_0": "0",
-        "to_trigger_order_id_1": "0",
-        "to_cancel_order_id_0": "0",
+        "trigger_status": order.trigger_status,
+        "trigger_time": order.trigger_us // 1_000,
+        "parent_order_index": order.parent_index,
+        "parent_order_id": str(order.parent_index),
+        "to_trigger_order_id_0": first_child,
+        "to_trigger_order_id_1": second_child,
+        "to_cancel_order_id_0": str(order.to_cancel),
         "integrator_fee_collector_index": "0",
         "integrator_taker_fee": "0",
         "integrator_maker_fee": "0",
@@ -380,6 +381,10 @@ def event_info(record: TxRecord, order: VenueOrder | None) -> str:
             "tp": order.trigger_price,
             "e": order.expiry_ms,
             "st": order.status,
+            "ts": order.trigger_status,
+            "t0": (*order.to_trigger, 0)[0],
+            "t1": (*order.to_trigger, 0, 0)[1],
+            "c0": order.to_cancel,
         }
     if record.code:
         problem = {"code": record.code, "message": record.message}

@@ -5,13 +5,14 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from wrappy._core.ledger import FRACTION_SCALE, LedgerPosition
+from wrappy._core.ledger import FRACTION_SCALE, LedgerPosition, margin_of
 from wrappy.venue.account_settings import USDC_ASSET
 from wrappy.venue.render import price_text, size_text, usdc_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wrappy._core.ledger import AccountLedger
     from wrappy.model import Market
     from wrappy.venue.accounts import Account
     from wrappy.venue.market_state import MarketState
@@ -58,12 +59,14 @@ class Statement:
             for index, state in markets.items()
         }
         ledger = account.ledger
+        self._cross = cross = ledger.cross_part()
         self.equity = ledger.equity(self._lot_values)
-        self.initial_margin = ledger.initial_margin(self._lot_values, self._fractions)
-        self.maintenance_margin = ledger.maintenance_margin(
+        self.cross_equity = cross.equity(self._lot_values)
+        self.initial_margin = cross.initial_margin(self._lot_values, self._fractions)
+        self.maintenance_margin = cross.maintenance_margin(
             self._lot_values, self._maintenance
         )
-        self.available = max(0, self.equity - self.initial_margin)
+        self.available = max(0, self.cross_equity - self.initial_margin)
 
     def position(self, market_index: int) -> dict[str, Any]:
         """Return the position in one market, flat or not."""
@@ -71,7 +74,12 @@ class Statement:
         ledger = self._account.ledger
         held = ledger.positions.get(market_index, LedgerPosition())
         lot_value = self._lot_values[market_index]
-        orders = self._account.open_orders.values()
+        orders = [
+            order
+            for order in self._account.open_orders.values()
+            if order.market_index == market_index
+        ]
+        pending = sum(order.is_pending for order in orders)
         average = ledger.average_entry(market)
         return {
             "market_id": market_index,
@@ -79,9 +87,9 @@ class Statement:
             "initial_margin_fraction": str(
                 Decimal(self._fractions[market_index]).scaleb(-2)
             ),
-            "open_order_count": sum(o.market_index == market_index for o in orders),
-            "pending_order_count": 0,
-            "position_tied_order_count": 0,
+            "open_order_count": len(orders) - pending,
+            "pending_order_count": pending,
+            "position_tied_order_count": sum(order.is_tied for order in orders),
             "sign": -1 if held.size < 0 else 1,
             "position": size_text(abs(held.size), market),
             "avg_entry_price": _average_text(average, market),
@@ -90,21 +98,27 @@ class Statement:
             "realized_pnl": usdc_text(held.realized_pnl),
             "liquidation_price": self._liquidation_price(market_index, held.size),
             "total_funding_paid_out": "0.000000",
-            "margin_mode": 0,
-            "allocated_margin": "0.000000",
+            "margin_mode": int(market_index in ledger.allocated),
+            "allocated_margin": usdc_text(ledger.allocated.get(market_index, 0)),
             "total_discount": "0.000000",
             "margin_set_flag": 0,
         }
 
     def _liquidation_price(self, market_index: int, size: int) -> str:
-        # The price at which equity falls to the maintenance requirement while the
-        # other markets stand still; "0" where no positive price does that.
+        # The price at which the equity that answers for the position, the account's or
+        # the isolated market's own, falls to its maintenance requirement while other
+        # markets stand still; "0" where no positive price does that.
         if not size:
             return "0"
         market = self._markets[market_index].market
         mark = Decimal(self._lot_values[market_index])
         fraction = Decimal(self._maintenance[market_index]) / FRACTION_SCALE
-        slack = self.equity - self.maintenance_margin
+        slack = self.cross_equity - self.maintenance_margin
+        ledger = self._account.ledger
+        if market_index in ledger.allocated:
+            lot = self._lot_values[market_index]
+            needed = margin_of(abs(size) * lot, self._maintenance[market_index])
+            slack = ledger.isolated_equity(market_index, lot) - needed
         lot_value = mark - Decimal(slack) / (size - abs(size) * fraction)
         ticks = int(lot_value / market.quote_multiplier)
         return price_text(ticks, market) if ticks > 0 else "0"
@@ -133,7 +147,7 @@ class Statement:
                 "balance": "0.000000",
                 "locked_balance": "0.000000",
                 "margin_mode": "enabled",
-                "margin_balance": usdc_text(self._account.ledger.collateral),
+                "margin_balance": usdc_text(self._cross.collateral),
                 "multiplier": "1",
             }
         ]
@@ -149,11 +163,16 @@ class Statement:
             "l1_address": account.l1_address,
             "cancel_all_time": account.cancel_all_time_ms,
             "total_order_count": len(account.open_orders),
-            "total_isolated_order_count": 0,
-            "pending_order_count": 0,
+            "total_isolated_order_count": sum(
+                order.market_index in account.ledger.allocated
+                for order in account.open_orders.values()
+            ),
+            "pending_order_count": sum(
+                order.is_pending for order in account.open_orders.values()
+            ),
             "available_balance": usdc_text(self.available),
             "status": 1,
-            "collateral": usdc_text(account.ledger.collateral),
+            "collateral": usdc_text(self._cross.collateral),
             "transaction_time": max(
                 (key.transaction_time_us for key in account.api_keys.values()),
                 default=0,
@@ -183,7 +202,7 @@ class Statement:
             "positions": self.positions(active_only=active_only),
             "assets": self.assets(),
             "total_asset_value": usdc_text(self.equity),
-            "cross_asset_value": usdc_text(self.equity),
+            "cross_asset_value": usdc_text(self.cross_equity),
             "cross_initial_margin_requirement": usdc_text(self.initial_margin),
             "cross_maintenance_margin_requirement": usdc_text(self.maintenance_margin),
             "pool_info": dict(_NO_POOL),
@@ -194,20 +213,25 @@ class Statement:
 
     def stats(self) -> dict[str, Any]:
         """Return the figures of the `user_stats` stream."""
-        value = self._account.ledger.position_value(self._lot_values)
-        figures = {
-            "available_balance": usdc_text(self.available),
-            "buying_power": "0",
-            "collateral": usdc_text(self._account.ledger.collateral),
-            "leverage": _ratio(value, self.equity),
-            "margin_usage": _percent(self.initial_margin, self.equity),
-            "portfolio_value": usdc_text(self.equity),
-        }
+        ledger, cross = self._account.ledger, self._cross
+        total = self._figures(ledger, self.equity)
         return {
             "account_trading_mode": self._account.trading_mode,
-            **figures,
-            "cross_stats": dict(figures),
-            "total_stats": dict(figures),
+            **total,
+            "cross_stats": self._figures(cross, self.cross_equity),
+            "total_stats": total,
+        }
+
+    def _figures(self, ledger: AccountLedger, equity: int) -> dict[str, str]:
+        value = ledger.position_value(self._lot_values)
+        margin = ledger.initial_margin(self._lot_values, self._fractions)
+        return {
+            "available_balance": usdc_text(self.available),
+            "buying_power": "0",
+            "collateral": usdc_text(ledger.collateral),
+            "leverage": _ratio(value, equity),
+            "margin_usage": _percent(margin, equity),
+            "portfolio_value": usdc_text(equity),
         }
 
 

@@ -18,8 +18,6 @@ from wrappy._core.matching import (
     MakerReduced,
     MakerRemoved,
 )
-from wrappy.model import OrderType
-from wrappy.protocol.codes import OK
 from wrappy.venue.events import (
     LevelChanged,
     MarketChanged,
@@ -29,12 +27,8 @@ from wrappy.venue.events import (
     Trade,
     TradeExecuted,
 )
-from wrappy.venue.market_state import (
-    MARKET_INDEX_SHIFT,
-    ORDER_NONCE_MASK,
-    MarketState,
-)
-from wrappy.venue.orders import VenueOrder
+from wrappy.venue.market_state import MARKET_INDEX_SHIFT, MarketState
+from wrappy.venue.orders import OPEN, PENDING, VenueOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,10 +38,6 @@ if TYPE_CHECKING:
     from wrappy.venue.accounts import Account
     from wrappy.venue.events import Event
 
-OPEN: Final = "open"
-CANCELED: Final = "canceled"
-INACTIVE_CANCEL: Final = 21600
-INACTIVE_ORDER: Final = 21709
 FEE_SCALE: Final = 1_000_000
 FIRST_TRADE_ID: Final = 1_000_000_001
 ATTRIBUTE_MARKET: Final = "5"
@@ -82,6 +72,9 @@ class TradingFloor:
         lot_values: market index -> 1e-6 USDC of a lot at the mark price.
         nonce: number of the last change anywhere.
         height: block in the making.
+        ended: orders with children that ended and are not followed up yet.
+        turned: (account, market) of positions that closed or turned and are not
+            followed up yet.
     """
 
     def __init__(
@@ -95,6 +88,8 @@ class TradingFloor:
         self.lot_values = dict.fromkeys(self.markets, 0)
         self.nonce = 0
         self.height = 1
+        self.ended: list[VenueOrder] = []
+        self.turned: list[tuple[int, int]] = []
         self._emit = emit
         self._trade_id = FIRST_TRADE_ID
         for account in accounts.values():
@@ -108,7 +103,7 @@ class TradingFloor:
     def find_live(
         self, account: Account, market_index: int, index: int
     ) -> VenueOrder | None:
-        """Return the account's resting order of that COI or order index, or None."""
+        """Return the account's live order of that COI or order index, or None."""
         by_coi = index < 1 << MARKET_INDEX_SHIFT
         order = (account.by_coi if by_coi else account.open_orders).get(index)
         return order if order and order.market_index == market_index else None
@@ -124,7 +119,8 @@ class TradingFloor:
     ) -> bool:
         """Return whether free margin carries an order; closing a position needs none.
 
-        Open orders reserve nothing (cross margin, official API documentation).
+        Open orders reserve nothing (cross margin, official API documentation). An
+        isolated position takes its margin from the same free part when it opens.
         """
         if account.is_flow:
             return True
@@ -155,99 +151,26 @@ class TradingFloor:
         lot_value = self.lot_values[market_index] or price * multiplier
         fraction = fractions[market_index]
         free = ledger.available(self.lot_values, fractions)
+        if market_index in ledger.allocated:
+            # What is opened takes its margin from the cross markets' free part; what
+            # is closed on the way gives its own back, with the profit it realizes.
+            opening = base - ledger.reducible(market_index, is_ask=order.is_ask)
+            if opening < base:
+                free += ledger.isolated_equity(market_index, price * multiplier)
+            free -= fee_of(base * price * multiplier, fee_tick)
+            return free >= margin_of(opening * price * multiplier, fraction)
         free += change * (lot_value - price * multiplier)
         free -= fee_of(base * price * multiplier, fee_tick)
         free += margin_of(abs(size) * lot_value, fraction)
         return free >= margin_of(abs(after) * lot_value, fraction)
 
-    # Users' transactions
+    # Matching and settlement
 
-    def create(
-        self, account: Account, info: Mapping[str, Any], tx_hash: str, *, now_us: int
-    ) -> VenueOrder:
-        """Make the order a CreateOrder transaction asks for, and match it."""
-        state = self.markets[info["MarketIndex"]]
-        is_ask = bool(info["IsAsk"])
-        # Zero lots, reduce-only: the whole position, as it is now.
-        base = info["BaseAmount"] or account.ledger.reducible(
-            state.index, is_ask=is_ask
-        )
-        order_index = state.new_order_index(is_ask=is_ask)
-        order = VenueOrder(
-            order_index=order_index,
-            nonce=order_index & ORDER_NONCE_MASK,
-            owner=account.index,
-            owner_group=account.index,
-            is_ask=is_ask,
-            price=info["Price"],
-            remaining=base,
-            expiry_ms=info["OrderExpiry"],
-            time_in_force=info["TimeInForce"],
-            reduce_only=bool(info["ReduceOnly"]),
-            is_market=info["Type"] == OrderType.MARKET,
-            self_trade=attribute(info, ATTRIBUTE_SELF_TRADE) or 0,
-            self_trade_same_group=bool(attribute(info, ATTRIBUTE_SAME_GROUP)),
-            client_order_index=info["ClientOrderIndex"],
-            market_index=state.index,
-            order_type=info["Type"],
-            initial_base=base,
-            created_us=now_us,
-            tx_hash=tx_hash,
-        )
-        self.run(state, order, now_us, tx_hash)
-        return order
-
-    def modify(
-        self, account: Account, info: Mapping[str, Any], tx_hash: str, *, now_us: int
-    ) -> int:
-        """Change a resting order: same ids, last in the queue; it may trade at once.
-
-        Returns:
-            200, or the code that says why nothing was done.
-        """
-        state = self.markets[info["MarketIndex"]]
-        order = self.find_live(account, state.index, info["Index"])
-        if order is None:
-            return INACTIVE_CANCEL
-        if 0 < order.expiry_ms <= now_us // 1_000:
-            return INACTIVE_ORDER
-        state.engine.cancel(order.order_index)
-        order.nonce = state.new_order_index(is_ask=order.is_ask) & ORDER_NONCE_MASK
-        order.price = info["Price"]
-        # A total below what is already filled means: enough.
-        order.initial_base = max(info["BaseAmount"], order.filled_base)
-        order.remaining = order.initial_base - order.filled_base
-        order.self_trade = attribute(info, ATTRIBUTE_SELF_TRADE) or 0
-        order.self_trade_same_group = bool(attribute(info, ATTRIBUTE_SAME_GROUP))
-        if order.remaining:
-            self.run(state, order, now_us, tx_hash)
-        else:
-            outcome = FILLED if order.filled_base else CANCELED
-            self._settle_order(state, order, outcome, now_us)
-        return OK
-
-    def cancel(self, account: Account, info: Mapping[str, Any], *, now_us: int) -> int:
-        """Cancel one resting order; return 200, or the code when there is none."""
-        order = self.find_live(account, info["MarketIndex"], info["Index"])
-        if order is None:
-            return INACTIVE_CANCEL
-        self._take_out(order, CANCELED, now_us)
-        return OK
-
-    def cancel_all(
-        self, account: Account, *, market_index: int | None = None, now_us: int
-    ) -> None:
-        """Cancel every resting order of an account, or those of one market."""
-        for order in list(account.open_orders.values()):
-            if market_index in (None, order.market_index):
-                self._take_out(order, CANCELED, now_us)
-
-    def _take_out(self, order: VenueOrder, status: str, now_us: int) -> None:
+    def take_out(self, order: VenueOrder, status: str, now_us: int) -> None:
+        """End a live order, wherever it waits, with a status word of the wire."""
         state = self.markets[order.market_index]
         state.engine.cancel(order.order_index)
-        self._settle_order(state, order, status, now_us)
-
-    # Matching and settlement
+        self.settle(state, order, status, now_us)
 
     def _match(
         self, state: MarketState, order: VenueOrder, now_us: int, tx_hash: str
@@ -274,9 +197,9 @@ class TradingFloor:
             if isinstance(event, Fill):
                 self.trade(state, event, now_us, tx_hash)
             elif isinstance(event, MakerRemoved):
-                self._settle_order(state, event.order, event.reason, now_us)
+                self.settle(state, event.order, event.reason, now_us)
             elif isinstance(event, MakerReduced):
-                self._settle_order(state, event.order, RESTED, now_us)
+                self.settle(state, event.order, RESTED, now_us)
             else:
                 outcome = event.outcome
         return outcome
@@ -297,13 +220,20 @@ class TradingFloor:
         ):
             state.engine.cancel(order.order_index)
             outcome = CANCELED_MARGIN
-        self._settle_order(state, order, outcome, now_us)
+        self.settle(state, order, outcome, now_us)
         return outcome
 
-    def _settle_order(
+    def settle(
         self, state: MarketState, order: BookOrder, outcome: str, now_us: int
     ) -> None:
-        # Writes an order's new state into its owner's tables and tells of it.
+        """Write an order's new state into its owner's tables and tell of it.
+
+        Args:
+            state: its market.
+            order: the order, its sizes already as they are now.
+            outcome: `rested`, `pending` or the word of its end.
+            now_us: unix microseconds.
+        """
         if not isinstance(order, VenueOrder):
             raise TypeError(f"order: {order!r} is not one of the exchange's")
         self.nonce += 1
@@ -316,11 +246,14 @@ class TradingFloor:
         if account.is_flow:
             return
         coi = order.client_order_index
-        if outcome == RESTED:
+        if outcome in (RESTED, PENDING):
             account.open_orders[order.order_index] = order
             if coi:
                 account.by_coi[coi] = order
         else:
+            state.armed.pop(order.order_index, None)
+            if order.to_trigger:
+                self.ended.append(order)
             account.open_orders.pop(order.order_index, None)
             if coi and account.by_coi.get(coi) is order:
                 del account.by_coi[coi]
@@ -348,7 +281,12 @@ class TradingFloor:
             held = account.ledger.positions.get(state.index)
             size, cost = (held.size, held.entry_quote) if held else (0, 0)
             profits[order.is_ask] = account.ledger.apply_fill(
-                state.index, is_ask=order.is_ask, base=base, quote=quote, fee=fee
+                state.index,
+                is_ask=order.is_ask,
+                base=base,
+                quote=quote,
+                fee=fee,
+                fraction=account.initial_margin_fractions[state.index],
             )
             after = account.ledger.size(state.index)
             interest += abs(after) - abs(size)
@@ -359,6 +297,8 @@ class TradingFloor:
                 initial_margin_fraction=account.initial_margin_fractions[state.index],
                 sign_changed=_sign(size) != _sign(after),
             )
+            if size and _sign(size) != _sign(after) and not account.is_flow:
+                self.turned.append((account.index, state.index))
             order.filled_base += base
             order.filled_quote += quote
         made, took = maker.is_ask, taker.is_ask
@@ -395,7 +335,7 @@ class TradingFloor:
         if not state.mark_price:
             self._mark(state)
         self._emit(TradeExecuted(now_us, trade))
-        self._settle_order(state, maker, RESTED if maker.remaining else FILLED, now_us)
+        self.settle(state, maker, RESTED if maker.remaining else FILLED, now_us)
         for order in (maker, taker):
             account = self.accounts[order.owner]
             if not account.is_flow:

@@ -6,8 +6,8 @@ import pytest
 
 from wrappy._core.ledger import AccountLedger
 from wrappy.model import Market
+from wrappy.protocol.intents import TxType
 from wrappy.protocol.tiers import TIERS
-from wrappy.protocol.transactions import TxType
 from wrappy.venue.accounts import Account, ApiKey
 from wrappy.venue.exchange import Exchange, Refused
 from wrappy.venue.settings import VenueSettings

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-GOLDEN = "901e68d5b8863746465350ebd5a9e50e7eef02780b1fea4b3ce0250fb5f517ca"
+GOLDEN = "96c6a3196f0c68c30eef083dab6b2ec4bb8f233b4db5bff113d6cec3b3a429eb"
 PROGRAM = """
 import asyncio
 import contextlib

@@ -304,7 +304,7 @@ def test_the_skip_attribute_lets_a_nonce_jump_but_never_back(desk):
 
 
 def test_unsupported_types_and_past_deadlines_are_refused(desk):
-    assert desk.refused(desk.send, 28, desk.info()) == 21505
+    assert desk.refused(desk.send, 12, desk.info()) == 21505
     assert desk.refused(desk.send, 14, {**desk.create(), "ExpiredAt": 1}) == 21501
 
 
@@ -317,8 +317,8 @@ def test_unsupported_types_and_past_deadlines_are_refused(desk):
         ({"ClientOrderIndex": 1 << 48}, 21727),
         ({"Type": 7}, 21704),
         ({"Type": -1}, 21704),
-        ({"Type": 2}, 21710),
-        ({"Type": 6}, 21710),
+        ({"Type": 2}, 21705),
+        ({"Type": 6, "TimeInForce": POST_ONLY}, 21705),
         ({"Type": 1}, 21705),
         ({"TimeInForce": 3, "OrderExpiry": 0}, 21705),
         ({"IsAsk": 2}, 21703),
@@ -877,7 +877,7 @@ def test_leverage_is_stored_and_used(desk):
     assert desk.alice.initial_margin_fractions[0] == 1_000
     assert desk.refused(desk.leverage, 199) == 21113
     assert desk.refused(desk.leverage, 10_001) == 21113
-    assert desk.refused(desk.leverage, 500, mode=1) == 21613
+    assert desk.refused(desk.leverage, 500, mode=2) == 21613
     assert desk.refused(desk.leverage, 500, market=9) == 21602
 
 
@@ -896,9 +896,6 @@ def test_order_counts_are_limited_per_market_and_account(desk):
     assert desk.refused(desk.order) == 21718
     desk.run()
     assert desk.refused(desk.order) == 21718
-    for number in range(500):
-        desk.order(MarketIndex=1, Price=PRICE - number, BaseAmount=1_000)
-    desk.run()
     assert desk.refused(desk.order, MarketIndex=1, BaseAmount=1_000) == 21717
     desk.order(TimeInForce=IOC)
 
