@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from wrappy.errors import ConfigError, UnknownMarketError, UsageError
-from wrappy.protocol.transactions import (
+from wrappy.protocol.intents import (
     CancelOrder,
     CreateOrder,
     ModifyOrder,

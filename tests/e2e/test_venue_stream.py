@@ -11,7 +11,7 @@ from itertools import pairwise
 import aiohttp
 import pytest
 
-from wrappy.protocol.transactions import CancelOrder, CreateOrder
+from wrappy.protocol.intents import CancelOrder, CreateOrder
 from wrappy.signing.python import PythonSigner
 from wrappy.venue import SteppedClock, Venue, VenueSettings
 from wrappy.venue.events import SetIndexPrice, SetLevel, Take

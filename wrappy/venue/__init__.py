@@ -5,13 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wrappy.venue.clocks import SteppedClock, WallClock
+    from wrappy.venue.clocks import LoopClock, SteppedClock, WallClock
+    from wrappy.venue.fault_rules import FaultRule
+    from wrappy.venue.faults import Faults
     from wrappy.venue.server import Venue
     from wrappy.venue.settings import VenueSettings
 
-__all__ = ["SteppedClock", "Venue", "VenueSettings", "WallClock"]
+__all__ = [
+    "FaultRule",
+    "Faults",
+    "LoopClock",
+    "SteppedClock",
+    "Venue",
+    "VenueSettings",
+    "WallClock",
+]
 
 _HOMES = {
+    "FaultRule": "wrappy.venue.fault_rules",
+    "Faults": "wrappy.venue.faults",
+    "LoopClock": "wrappy.venue.clocks",
     "SteppedClock": "wrappy.venue.clocks",
     "Venue": "wrappy.venue.server",
     "VenueSettings": "wrappy.venue.settings",

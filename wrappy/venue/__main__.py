@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from wrappy.errors import ConfigError
 from wrappy.protocol.tiers import TIERS
+from wrappy.venue.fault_rules import read_storm
 from wrappy.venue.server import LOOPBACK, Venue, described
 from wrappy.venue.settings import VenueSettings
 from wrappy.venue.tape import tape_symbol
@@ -67,6 +68,14 @@ def parser() -> argparse.ArgumentParser:
         help="who else trades, without a tape (%(default)s)",
     )
     found.add_argument("--limits", action="store_true", help="enforce rate limits")
+    found.add_argument(
+        "--chaos", type=Path, metavar="FILE", help="faults, in TOML or JSON"
+    )
+    found.add_argument(
+        "--admin",
+        action="store_true",
+        help="let programs on this machine change the faults at /admin/faults",
+    )
     return found
 
 
@@ -99,7 +108,16 @@ def build(arguments: argparse.Namespace) -> Venue:
         flow="tape" if arguments.tape is not None else arguments.flow,
         enforce_limits=arguments.limits,
     )
-    return Venue(host=arguments.host, port=arguments.port, settings=settings)
+    rules = () if arguments.chaos is None else read_storm(arguments.chaos)
+    venue = Venue(
+        host=arguments.host,
+        port=arguments.port,
+        settings=settings,
+        admin=arguments.admin,
+    )
+    for rule in rules:
+        venue.faults.add(rule)
+    return venue
 
 
 def banner(venue: Venue) -> str:

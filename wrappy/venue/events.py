@@ -159,6 +159,26 @@ class BlockMade:
     height: int
 
 
+@dataclass(frozen=True, slots=True)
+class FaultFired:
+    """Something went wrong on purpose.
+
+    Attributes:
+        rule: handle of the rule that asked for it.
+        act: what was done, in the words of `venue.faults`.
+        phase: when: request, after_accept, reply or push.
+        where: path, message type or channel.
+    """
+
+    at_us: int
+    rule: int
+    act: str
+    phase: str
+    where: str
+    account: int | None = None
+    api_key_index: int | None = None
+
+
 Event: TypeAlias = (
     TxAccepted
     | TxRefused
@@ -169,6 +189,7 @@ Event: TypeAlias = (
     | LevelChanged
     | MarketChanged
     | BlockMade
+    | FaultFired
 )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wrappy.protocol.tiers import TIERS
 from wrappy.venue.candles import CandleStore
-from wrappy.venue.clocks import SteppedClock
+from wrappy.venue.clocks import LoopClock, SteppedClock
 from wrappy.venue.events import TradeExecuted
 from wrappy.venue.exchange import Refused
 from wrappy.venue.gate import Gate
@@ -83,7 +83,13 @@ class Floor:
         self._flow = flow
         self._wake = wake
         self._start_us = self._at_us = clock.now_us()
-        self._gate = Gate(exchange, settings, arrive=self._arrive, admit=self._admit)
+        self._gate = Gate(
+            exchange,
+            settings,
+            arrive=self._arrive,
+            admit=self._admit,
+            threaded=not isinstance(clock, LoopClock),
+        )
         self._audience: Audience | None = None
 
     def attach(self, audience: Audience) -> None:
@@ -209,6 +215,10 @@ class Floor:
             Refused: it does not.
         """
         return await self._gate.authenticate(token, account_index)
+
+    def expire_token(self, token: str) -> None:
+        """Take a token for expired from now on."""
+        self._gate.expire_token(token)
 
     # ----------------------------------------------------------------- reading
 

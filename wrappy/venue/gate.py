@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from wrappy.protocol.intents import TxType
 from wrappy.protocol.transactions import (
     TransactionFieldError,
-    TxType,
     account_field,
     hash_inputs,
     parse_tx_info,
@@ -35,6 +36,7 @@ LONGEST_TOKEN_LIFE_S: Final = 8 * 3_600
 """A token that runs longer is not valid yet (official API documentation)."""
 _KNOWN_TOKENS: Final = 1_000
 
+_T = TypeVar("_T")
 _Job = tuple[int, "Mapping[str, Any]", str]
 
 
@@ -43,6 +45,7 @@ class Gate:
 
     Signatures are checked one after the other on one worker thread: the event loop
     goes on meanwhile, and requests reach the exchange in their order of arrival.
+    Where time is not the world's there is no such thread: they are checked at once.
 
     Args:
         exchange: where accepted transactions go.
@@ -51,6 +54,7 @@ class Gate:
             microseconds; called right before something is handed over.
         admit: called with the sender once it is known; raises `Refused` when the
             sender may not send now.
+        threaded: whether there is a worker thread.
     """
 
     def __init__(
@@ -60,17 +64,29 @@ class Gate:
         *,
         arrive: Callable[[], int],
         admit: Callable[[Account], None],
+        threaded: bool = True,
     ) -> None:
         self._exchange = exchange
         self._settings = settings
         self._arrive = arrive
         self._admit = admit
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="wrappy-venue-verify")
+        self._worker = (
+            ThreadPoolExecutor(1, thread_name_prefix="wrappy-venue-verify")
+            if threaded
+            else None
+        )
         self._good_tokens: dict[str, str] = {}
+        self._ended_tokens: set[str] = set()
 
     def close(self) -> None:
         """End the worker thread."""
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        if self._worker is not None:
+            self._worker.shutdown(wait=True, cancel_futures=True)
+
+    async def _at_work(self, work: Callable[[], _T]) -> _T:
+        if self._worker is None:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 
     async def send(self, tx_type: int, tx_info: str) -> tuple[Account, Receipt]:
         """Check one transaction and hand it to the exchange; return its sender too.
@@ -125,9 +141,7 @@ class Gate:
         chain_id = self._settings.chain_id
         if not self._settings.verify:
             return [transaction_hash(kind, info, chain_id) for kind, info, _ in jobs]
-        return await asyncio.get_running_loop().run_in_executor(
-            self._worker, _verified_hashes, jobs, chain_id
-        )
+        return await self._at_work(partial(_verified_hashes, jobs, chain_id))
 
     def _key(self, tx_type: int, info: Mapping[str, Any]) -> ApiKey:
         account_index = info[account_field(TxType(tx_type))]
@@ -135,6 +149,10 @@ class Gate:
 
     def _sender(self, tx_type: int, info: Mapping[str, Any]) -> Account:
         return self._exchange.accounts[info[account_field(TxType(tx_type))]]
+
+    def expire_token(self, token: str) -> None:
+        """Take a token for expired from now on, whatever its deadline says."""
+        self._ended_tokens.add(token)
 
     async def authenticate(self, token: str, account_index: int) -> AuthToken:
         """Return the token if it lets its bearer read that account's private data.
@@ -150,7 +168,7 @@ class Gate:
         if parsed.account_index != account_index:
             raise Refused(INVALID_AUTH, "invalid auth: token of another account")
         left_s = parsed.deadline_s - self._arrive() / 1_000_000
-        if left_s <= 0:
+        if left_s <= 0 or token in self._ended_tokens:
             raise Refused(INVALID_AUTH, "invalid auth: expired token")
         if left_s > LONGEST_TOKEN_LIFE_S:
             raise Refused(INVALID_AUTH, "invalid auth: token runs longer than 8 hours")
@@ -168,11 +186,7 @@ class Gate:
     ) -> None:
         if self._good_tokens.get(text) == public_key:
             return
-        loop = asyncio.get_running_loop()
-        good = await loop.run_in_executor(
-            self._worker, verify_auth_token, token, public_key
-        )
-        if not good:
+        if not await self._at_work(partial(verify_auth_token, token, public_key)):
             raise Refused(INVALID_AUTH, "invalid auth: invalid signature")
         if len(self._good_tokens) >= _KNOWN_TOKENS:
             self._good_tokens.pop(next(iter(self._good_tokens)))

@@ -1,46 +1,29 @@
-"""The local exchange as a server: sockets, pacing, start and end."""
+"""The local exchange as a server: the doors on a socket."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from wrappy.errors import ConfigError, UsageError
-from wrappy.protocol.markets import BUNDLED_MARKETS, find_market
-from wrappy.venue.accounts import make_accounts, open_accounts
-from wrappy.venue.clocks import SteppedClock, WallClock
-from wrappy.venue.exchange import Exchange
-from wrappy.venue.floor import Floor
-from wrappy.venue.flow import SyntheticFlow, merge
+from wrappy.errors import UsageError
+from wrappy.venue.engine import Engine
 from wrappy.venue.rest import RestDoor
-from wrappy.venue.settings import VenueSettings
 from wrappy.venue.stream import StreamDoor
-from wrappy.venue.tape import TapeFlow, tape_symbol
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
-    from types import TracebackType
 
-    from wrappy.model import Market
-    from wrappy.venue.accounts import VenueAccount
     from wrappy.venue.clocks import Clock
     from wrappy.venue.flow import Flow
-    from wrappy.venue.ledger import EventLog
-    from wrappy.venue.settings import FlowKind
+    from wrappy.venue.settings import FlowKind, VenueSettings
 
 LOOPBACK = "127.0.0.1"
 _SHUTDOWN_PATIENCE_S = 0.5
-_LONGEST_NAP_S = 1.0
-_MOST_BACKLOG = 1_000
-_RELIEF_S = 1.0
 
 
-class Venue:
+class Venue(Engine):
     """A local Lighter exchange: real protocol, made-up money.
 
     Use it as an async context manager:
@@ -51,7 +34,7 @@ class Venue:
     It listens on the loopback interface only, unless `host` says otherwise.
 
     Args:
-        seed: seeds accounts, keys and the synthetic market.
+        seed: seeds accounts, keys, the synthetic market and the faults.
         symbols: markets to open; ETH, BTC and SOL by default.
         tape: recorded market that its own symbol replays; the other symbols stay
             synthetic.
@@ -65,6 +48,8 @@ class Venue:
             `advance` moves it.
         settings: a whole set of settings instead of the separate arguments above;
             seed, symbols, tape, tier, accounts, verify and flow are then its own.
+        admin: whether programs on this machine may change `faults` at
+            `/admin/faults`.
 
     Raises:
         ConfigError: a setting that cannot work.
@@ -85,90 +70,25 @@ class Venue:
         flow: FlowKind | Flow | None = None,
         clock: Clock | None = None,
         settings: VenueSettings | None = None,
+        admin: bool = False,
     ) -> None:
-        own_flow = None if flow is None or isinstance(flow, str) else flow
-        if settings is None:
-            path = None if tape is None else Path(tape)
-            named: FlowKind = "synthetic" if path is None else "tape"
-            settings = VenueSettings(
-                seed=seed,
-                symbols=_symbols(symbols, path),
-                tape=path,
-                tier=tier,
-                account_count=accounts,
-                verify=verify,
-                flow=flow if isinstance(flow, str) else named,
-            )
-        self._settings = settings
+        super().__init__(
+            seed=seed,
+            symbols=symbols,
+            tape=tape,
+            tier=tier,
+            accounts=accounts,
+            verify=verify,
+            flow=flow,
+            clock=clock,
+            settings=settings,
+        )
         self._host, self._port = host, port
-        self._markets = tuple(
-            find_market(BUNDLED_MARKETS, symbol=symbol) for symbol in settings.symbols
+        stream = StreamDoor(self.sessions)
+        self._rest = RestDoor(
+            self.answers, stream.handle, admin=self.faults if admin else None
         )
-        self._accounts = make_accounts(settings)
-        self._clock: Clock = clock or WallClock()
-        self._wake = asyncio.Event()
-        self._tape: TapeFlow | None = None
-        life = own_flow or self._market_life()
-        self._exchange = Exchange(
-            settings,
-            self._markets,
-            open_accounts(settings, self._accounts),
-            now_us=self._clock.now_us(),
-        )
-        self._floor = Floor(
-            self._exchange, settings, clock=self._clock, flow=life, wake=self._wake.set
-        )
-        self._stream = StreamDoor(self._floor)
-        self._floor.attach(self._stream)
         self._runner: web.AppRunner | None = None
-        self._pacer: asyncio.Task[None] | None = None
-        self._closed = False
-
-    def _market_life(self) -> Flow | None:
-        settings = self._settings
-        if settings.flow == "none":
-            return None
-        flows: list[Flow] = []
-        taped = None if settings.tape is None else tape_symbol(settings.tape)
-        for market in self._markets:
-            if settings.tape is not None and market.symbol == taped:
-                self._tape = TapeFlow(settings.tape, market)
-                flows.append(self._tape)
-            else:
-                flows.append(SyntheticFlow(market, seed=settings.seed))
-        return merge(flows)
-
-    # ------------------------------------------------------------------- facts
-
-    @property
-    def settings(self) -> VenueSettings:
-        """The settings in force."""
-        return self._settings
-
-    @property
-    def chain_id(self) -> int:
-        """Chain id that transactions must be signed for."""
-        return self._settings.chain_id
-
-    @property
-    def accounts(self) -> tuple[VenueAccount, ...]:
-        """User accounts with their keys."""
-        return self._accounts
-
-    @property
-    def markets(self) -> tuple[Market, ...]:
-        """Markets that are open."""
-        return self._markets
-
-    @property
-    def exchange(self) -> Exchange:
-        """The exchange itself."""
-        return self._exchange
-
-    @property
-    def ledger(self) -> EventLog:
-        """Everything that happened, as the exchange saw it."""
-        return self._exchange.log
 
     @property
     def base_url(self) -> str:
@@ -188,151 +108,25 @@ class Venue:
         """
         return f"ws://{self._address()}/stream"
 
-    @property
-    def failure(self) -> BaseException | None:
-        """What broke the venue, if anything did; requests are then answered 29500."""
-        return self._floor.failure
-
-    @property
-    def connections(self) -> int:
-        """WebSocket connections that are open now."""
-        return len(self._stream.sessions)
-
     def _address(self) -> str:
         if self._runner is None or not self._runner.addresses:
             raise UsageError("the venue is not running: use `async with Venue(...)`")
         host, port = self._runner.addresses[0][:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    # ---------------------------------------------------------------- lifetime
-
-    async def __aenter__(self) -> Venue:  # noqa: PYI034 - typing.Self needs 3.11
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    async def start(self) -> None:
-        """Open the doors and let time run.
-
-        Raises:
-            OSError: the port is taken.
-            UsageError: it was started before.
-        """
-        if self._runner is not None or self._closed:
-            raise UsageError("a venue is started once")
-        application = RestDoor(self._floor).application()
-        application.router.add_get("/stream", self._stream.handle)
+    async def _open(self) -> None:
         self._runner = web.AppRunner(
-            application, access_log=None, shutdown_timeout=_SHUTDOWN_PATIENCE_S
+            self._rest.application(),
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_PATIENCE_S,
         )
-        opened = False
-        try:
-            self._floor.run_until(self._clock.now_us())
-            await self._runner.setup()
-            await web.TCPSite(self._runner, self._host, self._port).start()
-            opened = True
-        finally:
-            if not opened:
-                await self.aclose()
-        if isinstance(self._clock, WallClock):
-            self._pacer = asyncio.create_task(self._pace(), name="wrappy-venue-pacer")
-            self._pacer.add_done_callback(self._paced)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
 
-    async def aclose(self) -> None:
-        """Close every connection (1001) and end; a second call does nothing.
-
-        Raises:
-            BaseException: the first failure inside, if there was one.
-        """
-        if self._closed:
-            return
-        self._closed = True
-        if self._pacer is not None:
-            self._pacer.cancel()
-            await asyncio.gather(self._pacer, return_exceptions=True)
-        self._stream.close()
+    async def _close(self) -> None:
+        self._rest.close()
         if self._runner is not None:
             await self._runner.cleanup()
-        self._floor.close()
-        if self._tape is not None:
-            self._tape.close()
-        if self._floor.failure is not None:
-            raise self._floor.failure
-
-    # ------------------------------------------------------------------ pacing
-
-    async def _pace(self) -> None:
-        while True:
-            self._wake.clear()
-            now_us = self._clock.now_us()
-            self._floor.run_until(now_us)
-            due_us = self._floor.next_due_us()
-            nap_s = _LONGEST_NAP_S
-            if due_us is not None:
-                nap_s = min(nap_s, (due_us - self._clock.now_us()) / 1_000_000)
-            if nap_s <= 0:
-                await asyncio.sleep(0)
-                continue
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), nap_s)
-
-    def _paced(self, pacer: asyncio.Task[None]) -> None:
-        if not pacer.cancelled() and (error := pacer.exception()) is not None:
-            self._floor.record_failure(error)
-
-    async def advance(self, seconds: float) -> None:
-        """Move stepped time on; everything due happens in order, frames go out.
-
-        Args:
-            seconds: how far; 0 does what is due at this very moment.
-
-        Raises:
-            UsageError: the venue runs on the world's time.
-        """
-        clock = self._clock
-        if not isinstance(clock, SteppedClock):
-            raise UsageError("advance() needs a venue with clock=SteppedClock()")
-        target_us = clock.now_us() + round(seconds * 1_000_000)
-        while True:
-            due_us = self._floor.next_due_us()
-            if due_us is None or due_us > target_us:
-                break
-            clock.move_to(max(clock.now_us(), due_us))
-            self._floor.run_until(clock.now_us())
-            if self._stream.sessions:
-                await asyncio.sleep(0)
-            if self._stream.backlog > _MOST_BACKLOG:
-                await self._relieve()
-        clock.move_to(target_us)
-        self._floor.run_until(target_us)
-
-    async def _relieve(self) -> None:
-        # Time moves faster than sockets: readers get a moment of the world's time.
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _RELIEF_S
-        while (  # noqa: ASYNC110 - the writers tell nobody when they have written
-            self._stream.backlog > _MOST_BACKLOG and loop.time() < deadline
-        ):
-            await asyncio.sleep(0)
-        self._stream.drop_laggards(_MOST_BACKLOG)
-
-
-def _symbols(symbols: Sequence[str] | None, tape: Path | None) -> tuple[str, ...]:
-    if isinstance(symbols, str):
-        raise ConfigError(f"symbols: {symbols!r} is one text; give a list of symbols")
-    names = tuple(symbols or VenueSettings().symbols)
-    names = tuple(dict.fromkeys(name.upper() for name in names))
-    if tape is None:
-        return names
-    taped = tape_symbol(tape)
-    return names if taped in names else (taped, *names)
 
 
 def described(venue: Venue) -> dict[str, object]:

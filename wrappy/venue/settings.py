@@ -30,6 +30,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "price_bands": ("off", "limit", "all"),
     "public_account_channels": _FLAG,
     "expired_token": ("keep", "unsubscribe"),
+    "reduce_only_without_position": ("refuse", "cancel", "drop"),
 }
 
 
@@ -68,6 +69,9 @@ class VenueSettings:
             and `user_stats` may be read without a token.
         expired_token: open reading: what happens to a live private subscription
             when its token expires.
+        reduce_only_without_position: open reading: a reduce-only order that has
+            nothing to shrink is refused at once (21732, 21738), accepted and then
+            canceled, or accepted and then leaves no order and no report.
     """
 
     seed: int = 1
@@ -91,6 +95,7 @@ class VenueSettings:
     price_bands: Literal["off", "limit", "all"] = "limit"
     public_account_channels: bool = True
     expired_token: Literal["keep", "unsubscribe"] = "keep"  # noqa: S105 - a rule
+    reduce_only_without_position: Literal["refuse", "cancel", "drop"] = "refuse"
 
     def __post_init__(self) -> None:
         for name, words in _CHOICES.items():

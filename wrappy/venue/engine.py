@@ -1,0 +1,327 @@
+"""The local exchange put together, without doors: settings, parts, pacing, end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from wrappy.errors import ConfigError, UsageError
+from wrappy.protocol.markets import BUNDLED_MARKETS, find_market
+from wrappy.venue.accounts import make_accounts, open_accounts
+from wrappy.venue.answers import Answers
+from wrappy.venue.clocks import SteppedClock, WallClock
+from wrappy.venue.exchange import Exchange
+from wrappy.venue.faults import Faults
+from wrappy.venue.floor import Floor
+from wrappy.venue.flow import SyntheticFlow, merge
+from wrappy.venue.sabotage import Sabotage
+from wrappy.venue.sessions import Sessions
+from wrappy.venue.settings import VenueSettings
+from wrappy.venue.tape import TapeFlow, tape_symbol
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from wrappy.model import Market
+    from wrappy.venue.accounts import VenueAccount
+    from wrappy.venue.clocks import Clock
+    from wrappy.venue.flow import Flow
+    from wrappy.venue.ledger import EventLog
+    from wrappy.venue.settings import FlowKind
+
+_LONGEST_NAP_S = 1.0
+_MOST_BACKLOG = 1_000
+_RELIEF_S = 1.0
+_EngineT = TypeVar("_EngineT", bound="Engine")
+
+
+class Engine:
+    """A local exchange that has no door to the network.
+
+    Time runs while it is started; `answers` takes requests, `sessions` WebSocket
+    conversations.
+
+    Args:
+        seed: seeds accounts, keys and the synthetic market.
+        symbols: markets to open; ETH, BTC and SOL by default.
+        tape: recorded market that its own symbol replays; the other symbols stay
+            synthetic.
+        tier: tier of every account: standard, plus or premium.
+        accounts: number of user accounts, at least two.
+        verify: whether signatures and tokens are checked.
+        flow: `"synthetic"`, `"none"`, or a flow of your own.
+        clock: the world's time by default; a `SteppedClock` stands still until
+            `advance` moves it, a `LoopClock` goes with the event loop.
+        settings: a whole set of settings instead of the separate arguments above;
+            seed, symbols, tape, tier, accounts, verify and flow are then its own.
+
+    Attributes:
+        faults: what goes wrong; add rules to it.
+        answers: takes REST requests.
+        sessions: takes WebSocket conversations.
+
+    Raises:
+        ConfigError: a setting that cannot work.
+        UnknownMarketError: a symbol that is not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        symbols: Sequence[str] | None = None,
+        tape: str | os.PathLike[str] | None = None,
+        tier: str = "premium",
+        accounts: int = 2,
+        verify: bool = True,
+        flow: FlowKind | Flow | None = None,
+        clock: Clock | None = None,
+        settings: VenueSettings | None = None,
+    ) -> None:
+        own_flow = None if flow is None or isinstance(flow, str) else flow
+        if settings is None:
+            path = None if tape is None else Path(tape)
+            named: FlowKind = "synthetic" if path is None else "tape"
+            settings = VenueSettings(
+                seed=seed,
+                symbols=_symbols(symbols, path),
+                tape=path,
+                tier=tier,
+                account_count=accounts,
+                verify=verify,
+                flow=flow if isinstance(flow, str) else named,
+            )
+        self._settings = settings
+        self._markets = tuple(
+            find_market(BUNDLED_MARKETS, symbol=symbol) for symbol in settings.symbols
+        )
+        self._accounts = make_accounts(settings)
+        self._clock: Clock = clock or WallClock()
+        self._woken = False
+        self._nap: asyncio.Future[None] | None = None
+        self._tape: TapeFlow | None = None
+        life = own_flow or self._market_life()
+        self._exchange = Exchange(
+            settings,
+            self._markets,
+            open_accounts(settings, self._accounts),
+            now_us=self._clock.now_us(),
+        )
+        self._floor = Floor(
+            self._exchange, settings, clock=self._clock, flow=life, wake=self._wake
+        )
+        self.faults = Faults(
+            settings.seed, record=self._exchange.log.append, now_us=self._floor.now_us
+        )
+        sabotage = Sabotage(self._floor, self.faults)
+        self.answers = Answers(self._floor, sabotage)
+        self.sessions = Sessions(self._floor, sabotage)
+        sabotage.on_shutdown = self.sessions.announce_shutdown
+        self._floor.attach(self.sessions)
+        self._started = False
+        self._pacer: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def _market_life(self) -> Flow | None:
+        settings = self._settings
+        if settings.flow == "none":
+            return None
+        flows: list[Flow] = []
+        taped = None if settings.tape is None else tape_symbol(settings.tape)
+        for market in self._markets:
+            if settings.tape is not None and market.symbol == taped:
+                self._tape = TapeFlow(settings.tape, market)
+                flows.append(self._tape)
+            else:
+                flows.append(SyntheticFlow(market, seed=settings.seed))
+        return merge(flows)
+
+    # ------------------------------------------------------------------- facts
+
+    @property
+    def settings(self) -> VenueSettings:
+        """The settings in force."""
+        return self._settings
+
+    @property
+    def chain_id(self) -> int:
+        """Chain id that transactions must be signed for."""
+        return self._settings.chain_id
+
+    @property
+    def accounts(self) -> tuple[VenueAccount, ...]:
+        """User accounts with their keys."""
+        return self._accounts
+
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        """Markets that are open."""
+        return self._markets
+
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange itself."""
+        return self._exchange
+
+    @property
+    def ledger(self) -> EventLog:
+        """Everything that happened, as the exchange saw it."""
+        return self._exchange.log
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What broke the venue, if anything did; requests are then answered 29500."""
+        return self._floor.failure
+
+    @property
+    def connections(self) -> int:
+        """WebSocket connections that are open now."""
+        return len(self.sessions.sessions)
+
+    # ---------------------------------------------------------------- lifetime
+
+    async def __aenter__(self: _EngineT) -> _EngineT:  # noqa: PYI019 - typing.Self needs 3.11
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def start(self) -> None:
+        """Let time run.
+
+        Raises:
+            UsageError: it was started before.
+        """
+        if self._started or self._closed:
+            raise UsageError("a venue is started once")
+        self._started, opened = True, False
+        try:
+            self._floor.run_until(self._clock.now_us())
+            await self._open()
+            opened = True
+        finally:
+            if not opened:
+                await self.aclose()
+        if not isinstance(self._clock, SteppedClock):
+            self._pacer = asyncio.create_task(self._pace(), name="wrappy-venue-pacer")
+            self._pacer.add_done_callback(self._paced)
+
+    async def aclose(self) -> None:
+        """Close every connection (1001) and end; a second call does nothing.
+
+        Raises:
+            BaseException: the first failure inside, if there was one.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._pacer is not None:
+            self._pacer.cancel()
+            await asyncio.gather(self._pacer, return_exceptions=True)
+        self.sessions.close()
+        await self._close()
+        self._floor.close()
+        if self._tape is not None:
+            self._tape.close()
+        if self._floor.failure is not None:
+            raise self._floor.failure
+
+    async def _open(self) -> None:
+        """Open the doors, if there are any."""
+
+    async def _close(self) -> None:
+        """Close the doors, if there are any."""
+
+    # ------------------------------------------------------------------ pacing
+
+    async def _pace(self) -> None:
+        while True:
+            self._woken = False
+            now_us = self._clock.now_us()
+            self._floor.run_until(now_us)
+            due_us = self._floor.next_due_us()
+            nap_s = _LONGEST_NAP_S
+            if due_us is not None:
+                nap_s = min(nap_s, (due_us - self._clock.now_us()) / 1_000_000)
+            if nap_s <= 0:
+                await asyncio.sleep(0)
+                continue
+            await self._sleep(nap_s)
+
+    async def _sleep(self, nap_s: float) -> None:
+        # Once for every request that is sent: a future and a timer, no task.
+        if self._woken:
+            return
+        loop = asyncio.get_running_loop()
+        self._nap = loop.create_future()
+        timer = loop.call_later(nap_s, self._wake)
+        try:
+            await self._nap
+        finally:
+            timer.cancel()
+            self._nap = None
+
+    def _wake(self) -> None:
+        self._woken = True
+        if self._nap is not None and not self._nap.done():
+            self._nap.set_result(None)
+
+    def _paced(self, pacer: asyncio.Task[None]) -> None:
+        if not pacer.cancelled() and (error := pacer.exception()) is not None:
+            self._floor.record_failure(error)
+
+    async def advance(self, seconds: float) -> None:
+        """Move stepped time on; everything due happens in order, frames go out.
+
+        Args:
+            seconds: how far; 0 does what is due at this very moment.
+
+        Raises:
+            UsageError: the venue runs on the world's time.
+        """
+        clock = self._clock
+        if not isinstance(clock, SteppedClock):
+            raise UsageError("advance() needs a venue with clock=SteppedClock()")
+        target_us = clock.now_us() + round(seconds * 1_000_000)
+        while True:
+            due_us = self._floor.next_due_us()
+            if due_us is None or due_us > target_us:
+                break
+            clock.move_to(max(clock.now_us(), due_us))
+            self._floor.run_until(clock.now_us())
+            if self.sessions.sessions:
+                await asyncio.sleep(0)
+            if self.sessions.backlog > _MOST_BACKLOG:
+                await self._relieve()
+        clock.move_to(target_us)
+        self._floor.run_until(target_us)
+
+    async def _relieve(self) -> None:
+        # Time moves faster than sockets: readers get a moment of the world's time.
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _RELIEF_S
+        while (  # noqa: ASYNC110 - the writers tell nobody when they have written
+            self.sessions.backlog > _MOST_BACKLOG and loop.time() < deadline
+        ):
+            await asyncio.sleep(0)
+        self.sessions.drop_laggards(_MOST_BACKLOG)
+
+
+def _symbols(symbols: Sequence[str] | None, tape: Path | None) -> tuple[str, ...]:
+    if isinstance(symbols, str):
+        raise ConfigError(f"symbols: {symbols!r} is one text; give a list of symbols")
+    names = tuple(symbols or VenueSettings().symbols)
+    names = tuple(dict.fromkeys(name.upper() for name in names))
+    if tape is None:
+        return names
+    taped = tape_symbol(tape)
+    return names if taped in names else (taped, *names)

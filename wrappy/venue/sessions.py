@@ -1,0 +1,130 @@
+"""Every WebSocket conversation of one exchange: who is there, and who must go."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from wrappy.protocol.tiers import WS_IDLE_CLOSE_S
+from wrappy.venue.broadcast import Broadcast, encode
+from wrappy.venue.conversation import GOING_AWAY, Session
+from wrappy.venue.exchange import Refused
+from wrappy.venue.outgoing import POLICY_VIOLATION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wrappy.venue.events import Event
+    from wrappy.venue.floor import Floor
+    from wrappy.venue.outgoing import Socket
+    from wrappy.venue.sabotage import Sabotage
+
+RESTART: Final = 1012
+_TOO_MANY_CONNECTIONS: Final = 23003
+_CHECK_US: Final = 1_000_000
+_IDLE_US: Final = int(WS_IDLE_CLOSE_S * 1_000_000)
+
+
+class Sessions:
+    """All WebSocket sessions on one exchange floor.
+
+    Args:
+        floor: what they are about.
+        sabotage: what goes wrong.
+    """
+
+    def __init__(self, floor: Floor, sabotage: Sabotage) -> None:
+        self._floor = floor
+        self._sabotage = sabotage
+        self._broadcast = Broadcast(floor)
+        # In order of arrival, which a set would not keep.
+        self._sessions: dict[Session, None] = {}
+        self._check_at_us = floor.now_us() + _CHECK_US
+        self._closing = False
+
+    @property
+    def sessions(self) -> frozenset[Session]:
+        """Connections that are open now."""
+        return frozenset(self._sessions)
+
+    @property
+    def backlog(self) -> int:
+        """Frames that the slowest reader is behind."""
+        return max((session.backlog for session in self._sessions), default=0)
+
+    def admit(self, ip: str) -> None:
+        """Count a new connection.
+
+        Raises:
+            Refused: 23003, there were too many.
+        """
+        limits, now = self._floor.limits, self._floor.now_us() / 1_000_000
+        if limits is not None and limits.connect(ip, now=now):
+            raise Refused(_TOO_MANY_CONNECTIONS)
+
+    async def serve(self, socket: Socket, *, readonly: bool = False) -> bool:
+        """Serve one connection to its end; return whether it has to be cut."""
+        session = Session(
+            socket, self._floor, self._broadcast, self._sabotage, readonly=readonly
+        )
+        if self._closing:
+            session.end(GOING_AWAY, "shutting down")
+        self._sessions[session] = None
+        try:
+            # The connection is no HTTP any more: what goes wrong in it is recorded
+            # here, an error page would only be noise in the stream.
+            [outcome] = await asyncio.gather(session.run(), return_exceptions=True)
+        finally:
+            del self._sessions[session]
+        if isinstance(outcome, Exception):
+            self._floor.record_failure(outcome)
+        return session.stuck
+
+    def close(self) -> None:
+        """Have every connection closed with 1001."""
+        self._closing = True
+        for session in self._sessions:
+            session.end(GOING_AWAY, "shutting down")
+
+    def announce_shutdown(self, close_in_s: float) -> None:
+        """Tell every connection of a restart, and close it so much later with 1012."""
+        frame = encode({"type": "shutdown", "close_in_ms": round(close_in_s * 1_000)})
+        loop = asyncio.get_running_loop()
+        for session in tuple(self._sessions):
+            session.say(frame)
+            loop.call_later(close_in_s, session.end, RESTART, "service restart")
+
+    def drop_laggards(self, backlog: int) -> None:
+        """Disconnect every reader that is more than `backlog` frames behind."""
+        for session in self._sessions:
+            if session.backlog > backlog:
+                session.end(POLICY_VIOLATION, "slow reader")
+
+    # ------------------------------------------------- what the floor asks for
+
+    def publish(self, events: Sequence[Event], now_us: int) -> None:
+        """Tell the channels what happened."""
+        self._broadcast.publish(events, now_us)
+
+    def due_us(self) -> int | None:
+        """Return when held-back changes or the connections need a look."""
+        due = self._broadcast.due_us()
+        if not self._sessions:
+            return due
+        return self._check_at_us if due is None else min(due, self._check_at_us)
+
+    def flush(self, now_us: int) -> None:
+        """Send what is due and look after the connections once a second."""
+        due = self._broadcast.due_us()
+        if due is not None and due <= now_us:
+            self._broadcast.flush(now_us)
+        if self._check_at_us <= now_us:
+            self._check_at_us = now_us + _CHECK_US
+            self._check(now_us)
+
+    def _check(self, now_us: int) -> None:
+        for session in self._sessions:
+            if now_us - session.heard_us >= _IDLE_US:
+                session.end(POLICY_VIOLATION, "no frame for two minutes")
+            elif self._floor.settings.expired_token != "keep":  # noqa: S105
+                session.drop_expired(now_us)
