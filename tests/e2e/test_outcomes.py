@@ -23,7 +23,7 @@ from wrappy import (
     VenueUnavailableError,
 )
 from wrappy.model import OrderStatus
-from wrappy.protocol.transactions import CancelAllOrders
+from wrappy.protocol.intents import CancelAllOrders
 from wrappy.signing.sdk import SdkSigner
 
 SEND, BATCH = "/api/v1/sendTx", "/api/v1/sendTxBatch"
@@ -35,6 +35,13 @@ async def wire(quiet_venue, dealer, relay_to):
     """A dealer behind a relay, and the venue it trades at."""
     relay = await relay_to(quiet_venue)
     return relay, await dealer(relay, request_timeout_s=5.0), quiet_venue
+
+
+@pytest.fixture
+async def impatient(quiet_venue, dealer, relay_to):
+    """The same, but a flush does not wait long for a doubt to be settled."""
+    relay = await relay_to(quiet_venue)
+    return relay, await dealer(relay, request_timeout_s=0.3), quiet_venue
 
 
 async def queue(trader, count=1, price=1000):
@@ -265,10 +272,12 @@ async def test_a_lost_request_is_carried_out_exactly_once(wire):
     assert not venue.ledger.refused()
 
 
-async def test_an_order_waiting_behind_a_doubt_is_not_lost_with_it(wire):
-    relay, trader, venue = wire
+async def test_an_order_waiting_behind_a_doubt_is_not_lost_with_it(
+    impatient, eventually
+):
+    relay, trader, venue = impatient
     cois = await queue(trader)
-    relay.lose_request(SEND, times=2)
+    relay.lose_request(SEND, times=4)
     with pytest.raises(SendOutcomeUnknownError):
         await trader.flush()
     later = await queue(trader, 2)
@@ -277,6 +286,7 @@ async def test_an_order_waiting_behind_a_doubt_is_not_lost_with_it(wire):
     assert caught.value.outcome == "not_sent"
     assert status(trader, cois[0]) is OrderStatus.UNKNOWN
     assert [status(trader, coi) for coi in later] == [OrderStatus.QUEUED] * 2
+    await eventually(lambda: created(venue) == cois)
     await trader.flush()
     assert created(venue) == [*cois, *later]
 
@@ -361,55 +371,88 @@ async def test_an_answer_that_cannot_be_read_is_a_doubt(wire):
     relay, trader, venue = wire
     cois = await queue(trader)
     relay.answer(SEND, b"[]")
+    relay.answer(SEND, {"code": 200, "tx_hash": ["a", "b"]})
     with pytest.raises(SendOutcomeUnknownError) as caught:
         await trader.flush()
     assert isinstance(caught.value.__cause__, ProtocolError)
     await queue(trader)
-    relay.answer(SEND, {"code": 200, "tx_hash": ["a", "b"]})
-    with pytest.raises(LaneHeldError):
-        await trader.flush()
     await trader.flush()
     assert created(venue)[0] == cois[0]
     assert len(created(venue)) == 2
 
 
-async def test_a_doubt_survives_every_failure_of_settling_it(wire):
-    relay, trader, venue = wire
+async def test_a_doubt_survives_every_failure_of_settling_it(impatient, eventually):
+    relay, trader, venue = impatient
+    first = await queue(trader)
+    await trader.flush()
     cois = await queue(trader)
     relay.lose_answer(SEND)
+    relay.answer(SEND, b"", status=503)
+    relay.lose_request(SEND)
+    relay.answer(NONCE, b"", status=500)
+    relay.lose_answer(NONCE)
+    relay.answer(TX, {"code": 29500}, status=500)
+    relay.answer(TX, {"code": 20001, "message": "no"}, status=400)
     with pytest.raises(SendOutcomeUnknownError):
         await trader.flush()
     later = await queue(trader)
-    relay.answer(SEND, b"", status=503)
-    for fault in (
-        lambda: None,
-        lambda: relay.answer(NONCE, b"", status=500),
-        lambda: relay.lose_answer(NONCE, times=2),  # questions are asked twice
-        lambda: relay.answer(TX, {"code": 29500}, status=500),
-        lambda: relay.answer(TX, {"code": 20001, "message": "no"}, status=400),
-        lambda: relay.lose_request(TX, times=2),
-    ):
-        fault()
-        with pytest.raises(LaneHeldError):
-            await trader.flush()
-        assert status(trader, cois[0]) is OrderStatus.UNKNOWN
+    with pytest.raises(LaneHeldError):
+        await trader.flush()
+    assert status(trader, cois[0]) is OrderStatus.UNKNOWN
+    await eventually(lambda: status(trader, cois[0]) is OrderStatus.SENT)
     await trader.flush()
-    assert created(venue) == [*cois, *later]
-    assert len(relay.fired) == 9
+    assert created(venue) == [*first, *cois, *later]
+    assert len(relay.fired) == 7
 
 
 async def test_a_throttled_settlement_waits_and_goes_on(wire):
     relay, trader, venue = wire
     cois = await queue(trader)
     relay.lose_answer(SEND)
+    relay.answer(SEND, {"code": 23000}, status=429, headers={"Retry-After": "1"})
     with pytest.raises(SendOutcomeUnknownError):
         await trader.flush()
-    relay.answer(SEND, {"code": 23000}, status=429, headers={"Retry-After": "1"})
+    began = time.monotonic()
     later = await queue(trader)
-    with pytest.raises(LaneHeldError, match="23000"):
-        await trader.flush()
     await trader.flush()
+    assert time.monotonic() - began >= 0.9
     assert created(venue) == [*cois, *later]
+
+
+async def test_a_doubt_is_settled_without_another_flush(wire, eventually):
+    relay, trader, venue = wire
+    cois = await queue(trader, 2)
+    relay.lose_request(BATCH)
+    with pytest.raises(SendOutcomeUnknownError):
+        await trader.flush()
+    await eventually(lambda: created(venue) == cois)
+    await eventually(lambda: status(trader, cois[0]) is not OrderStatus.UNKNOWN)
+    assert nonces(venue) == [1, 2]
+
+
+async def test_closing_tries_a_last_time(wire):
+    relay, trader, venue = wire
+    cois = await queue(trader)
+    relay.lose_request(SEND, times=2)
+    with pytest.raises(SendOutcomeUnknownError):
+        await trader.flush()
+    await trader.aclose()
+    assert created(venue) == cois
+    assert status(trader, cois[0]) is OrderStatus.SENT
+
+
+async def test_what_stays_in_doubt_at_the_close_is_told_and_kept(impatient, caplog):
+    relay, trader, venue = impatient
+    cois = await queue(trader)
+    relay.lose_request(SEND, times=50)
+    with pytest.raises(SendOutcomeUnknownError) as caught:
+        await trader.flush()
+    await trader.aclose()
+    assert "closed while in doubt" in caplog.text
+    assert str(cois[0]) in caplog.text
+    assert caught.value.tx_hashes[0] in caplog.text
+    assert "the journal has them" in caplog.text
+    assert not venue.ledger.accepted()
 
 
 async def test_a_lost_order_whose_nonce_somebody_else_used_is_proven_dead(wire):
@@ -427,19 +470,22 @@ async def test_a_lost_order_whose_nonce_somebody_else_used_is_proven_dead(wire):
     assert created(venue) == later
 
 
-async def test_a_lost_order_that_may_still_be_on_its_way_holds_the_key(wire):
-    relay, trader, venue = wire
+async def test_a_lost_order_that_may_still_be_on_its_way_holds_the_key(
+    impatient, eventually
+):
+    relay, trader, venue = impatient
     cois = await queue(trader)
     relay.lose_request(SEND)
+    refusal = {"code": 21120, "message": "invalid signature"}
+    relay.answer(SEND, refusal, status=400, times=3)
     with pytest.raises(SendOutcomeUnknownError):
         await trader.flush()
     later = await queue(trader)
-    refusal = {"code": 21120, "message": "invalid signature"}
-    relay.answer(SEND, refusal, status=400)
-    with pytest.raises(LaneHeldError, match="invalid signature"):
+    with pytest.raises(LaneHeldError, match="in doubt"):
         await trader.flush()
     assert status(trader, cois[0]) is OrderStatus.UNKNOWN
     assert not venue.ledger.accepted()
+    await eventually(lambda: created(venue) == cois)
     await trader.flush()
     assert created(venue) == [*cois, *later]
 

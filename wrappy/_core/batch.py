@@ -27,12 +27,14 @@ class Queued(Generic[T]):
             no single one.
         is_cancel: whether it takes orders away.
         scope: token of the task that opened a batch, `None` outside of one.
+        also: further client order indices that it acts on.
     """
 
     intent: T
     touches: int | None
     is_cancel: bool
     scope: Hashable | None = None
+    also: tuple[int, ...] = ()
 
 
 class BatchQueue(Generic[T]):
@@ -60,6 +62,7 @@ class BatchQueue(Generic[T]):
         touches: int | None,
         is_cancel: bool,
         scope: Hashable | None = None,
+        also: tuple[int, ...] = (),
     ) -> Queued[T]:
         """Append an intent and return its entry.
 
@@ -69,8 +72,9 @@ class BatchQueue(Generic[T]):
                 it acts on all orders, and keeps it behind everything before it.
             is_cancel: whether it takes orders away.
             scope: token of the batch it belongs to.
+            also: further client order indices that it acts on.
         """
-        entry = Queued(intent, touches, is_cancel, scope)
+        entry = Queued(intent, touches, is_cancel, scope, also)
         self._by_scope.setdefault(scope, []).append(entry)
         return entry
 
@@ -91,6 +95,7 @@ class BatchQueue(Generic[T]):
                 continue
             if target is not None:
                 passed.add(target)
+            passed.update(entry.also)
             behind.append(entry)
         return first + behind
 

@@ -175,10 +175,9 @@ class NonceLedger:
             NonceNotTakenError: they are not in flight.
         """
         self._end(nonces, in_doubt=False)
-        self._next = None
-        self._confirmed_stop = 0
-        if self._refused_from is None or nonces.start < self._refused_from:
-            self._refused_from = nonces.start
+        if self._confirmed_stop <= nonces.start:
+            self._confirmed_stop = 0  # else later ones are known to be accepted
+        self._used_elsewhere(nonces)
 
     def hold(self, nonces: range) -> None:
         """Note that no answer came: the transactions may land now, later or never.
@@ -191,7 +190,7 @@ class NonceLedger:
         self._end(nonces, in_doubt=False)
         self._open.update(dict.fromkeys(nonces, True))
 
-    def settle(self, nonces: range, *, executed: bool) -> None:
+    def settle(self, nonces: range, *, executed: bool, passed: bool = False) -> None:
         """End the doubt about held nonces.
 
         Args:
@@ -199,6 +198,8 @@ class NonceLedger:
             executed: `True` when the exchange has the transactions. `False` only
                 with proof that it does not and never will: their expiry has passed
                 and a read that succeeded does not know them.
+            passed: of what was not executed: the exchange's counter has gone beyond
+                these, so something else used them. The lane needs a `sync`.
 
         Raises:
             NonceNotTakenError: they are not held.
@@ -206,6 +207,8 @@ class NonceLedger:
         self._end(nonces, in_doubt=True)
         if executed:
             self._used_up(nonces)
+        elif passed:
+            self._used_elsewhere(nonces)
         else:
             self._free(nonces)
 
@@ -234,6 +237,11 @@ class NonceLedger:
 
     def _used_up(self, nonces: range) -> None:
         self._confirmed_stop = max(self._confirmed_stop, nonces.stop)
+
+    def _used_elsewhere(self, nonces: range) -> None:
+        self._next = None
+        if self._refused_from is None or nonces.start < self._refused_from:
+            self._refused_from = nonces.start
 
     def _free(self, nonces: range) -> None:
         # Only the newest nonces can be handed out again without leaving a hole.

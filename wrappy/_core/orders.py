@@ -82,11 +82,11 @@ class OrderTable:
     goes.
     """
 
-    __slots__ = ("_capacity", "_live", "_on_change", "_tombstones")
+    __slots__ = ("_capacity", "_listeners", "_live", "_tombstones")
 
     def __init__(self, capacity_terminal: int = 1000) -> None:
         self._capacity = capacity_terminal
-        self._on_change: Callable[[OrderRecord], None] | None = None
+        self._listeners: list[Callable[[OrderRecord], None]] = []
         self._live: dict[int, OrderRecord] = {}
         self._tombstones: dict[int, OrderRecord] = {}
 
@@ -97,8 +97,8 @@ class OrderTable:
         return f"OrderTable(live={len(self._live)}, ended={len(self._tombstones)})"
 
     def tell(self, on_change: Callable[[OrderRecord], None]) -> None:
-        """Have every new or changed record told from now on, to one listener."""
-        self._on_change = on_change
+        """Have every new or changed record told from now on, in order of asking."""
+        self._listeners.append(on_change)
 
     def get(self, client_order_index: int) -> OrderRecord | None:
         """Return the order, `None` when it is not known or forgotten."""
@@ -116,6 +116,11 @@ class OrderTable:
             for order in self._live.values()
             if order.status is OrderStatus.UNKNOWN
         ]
+
+    def forget(self, client_order_index: int) -> None:
+        """Drop an order that nothing more can be learned of; no listener is told."""
+        self._live.pop(client_order_index, None)
+        self._tombstones.pop(client_order_index, None)
 
     def contradicted(self) -> list[OrderRecord]:
         """Return ended orders that the exchange has reported alive or traded since."""
@@ -266,8 +271,8 @@ class OrderTable:
                 del self._tombstones[next(iter(self._tombstones))]
         else:
             self._live[key] = record
-        if self._on_change is not None:
-            self._on_change(record)
+        for on_change in self._listeners:
+            on_change(record)
         return record
 
 

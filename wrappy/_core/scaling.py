@@ -160,25 +160,48 @@ def check_minimum(base_amount: int, price_ticks: int, market: Market) -> None:
             f"is below {market.symbol}'s minimum of "
             f"{market.size(market.min_base_amount)}",
         )
-    # Same as quote_multiplier for every known market, but also right should the two
-    # decimals ever add up to more than the six of USDC.
-    unit = 10 ** (market.price_decimals + market.size_decimals)
-    quote = lots * price_ticks * 10**6 // unit
-    at_price = f"at the price {market.price(price_ticks)} is worth {usdc(quote)} USDC"
+    quote = _quote(lots, price_ticks, market)
     if quote < market.min_quote_amount:
         raise InvalidOrderError(
             "size",
             size,
-            f"{at_price}, below {market.symbol}'s minimum of "
-            f"{usdc(market.min_quote_amount)} USDC",
+            f"at the price {market.price(price_ticks)} is worth {usdc(quote)} USDC, "
+            f"below {market.symbol}'s minimum of {usdc(market.min_quote_amount)} USDC",
         )
+    check_largest(lots, price_ticks, market)
+
+
+def check_largest(
+    base_amount: int, price_ticks: int, market: Market, *, field: str = "size"
+) -> None:
+    """Refuse an order that is worth more than the market allows for one.
+
+    Args:
+        base_amount: size in lots; the sign does not matter.
+        price_ticks: price in ticks.
+        market: gives the limit.
+        field: name of the argument, for the error.
+
+    Raises:
+        InvalidOrderError: with the limit in words and numbers.
+    """
+    lots = abs(base_amount)
+    quote = _quote(lots, price_ticks, market)
     if quote > market.order_quote_limit:
         raise InvalidOrderError(
-            "size",
-            size,
-            f"{at_price}, above {market.symbol}'s limit of "
+            field,
+            market.size(lots),
+            f"at the price {market.price(price_ticks)} is worth {usdc(quote)} USDC, "
+            f"above {market.symbol}'s limit of "
             f"{usdc(market.order_quote_limit)} USDC for one order",
         )
+
+
+def _quote(lots: int, price_ticks: int, market: Market) -> int:
+    # Same as quote_multiplier for every known market, but also right should the two
+    # decimals ever add up to more than the six of USDC.
+    unit = int(10 ** (market.price_decimals + market.size_decimals))
+    return lots * price_ticks * 10**6 // unit
 
 
 def fixed_to_int(text: Any, decimals: int) -> int:

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
+import contextlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wrappy.lighter.account import AccountReader
 from wrappy.lighter.config import complete, ws_url_for
-from wrappy.lighter.doors import RestSendDoor, StreamSendDoor
+from wrappy.lighter.doors import FallbackDoor, RestSendDoor, StreamSendDoor
+from wrappy.lighter.environment import NATIVE
+from wrappy.lighter.journal import known_client_order_indices
+from wrappy.lighter.lane import state_folder
+from wrappy.lighter.left_orders import check_open_orders, numbers_of
 from wrappy.lighter.link import acquire_link, release_link
 from wrappy.lighter.logs import as_sink
 from wrappy.lighter.outbox import Outbox
+from wrappy.lighter.recovery import recover
 from wrappy.lighter.sender import Sender
+from wrappy.lighter.sweeping import OrderSweep
 from wrappy.lighter.token import TokenSource
-from wrappy.lighter.transport import RestDoor, StreamDoor
-from wrappy.signing.sdk import SdkSigner
-from wrappy.signing.worker import signing_thread
+from wrappy.protocol.intents import CancelOrder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from wrappy.lighter.config import DealerConfig
+    from wrappy.lighter.doors import SendDoor
+    from wrappy.lighter.environment import Environment, RestConnection
+    from wrappy.lighter.lane import KeyLane
     from wrappy.lighter.link import ExchangeLink
+    from wrappy.lighter.results import OrderDict
     from wrappy.model import Market
+    from wrappy.signing import Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,95 +43,273 @@ class DealerParts:
 
     Attributes:
         config: complete settings.
+        environment: clocks, connections and signers.
         market: the market, as the exchange tells it.
         link: what is shared with others on this exchange.
+        lanes: the lane of each key, in the settings' order.
         rest: this dealer's REST session.
         stream: the sending WebSocket, None when sending by REST.
         outbox: queue and order table.
         account: reads of the account.
+        sweep: ends in bulk what nobody reports.
     """
 
     config: DealerConfig
+    environment: Environment
     market: Market
     link: ExchangeLink
-    rest: RestDoor
+    lanes: tuple[KeyLane, ...]
+    rest: RestConnection
     stream: StreamSendDoor | None
     outbox: Outbox
     account: AccountReader
+    sweep: OrderSweep
+
+    def watch_foreign_nonces(self, hook: Callable[[int], None]) -> None:
+        """Have `hook(count)` called whenever somebody else has used a nonce."""
+        for lane in self.lanes:
+            lane.on_foreign.append(hook)
+
+    def acknowledge_foreign_nonces(self) -> None:
+        """Let new orders out again: somebody has looked who else uses a key."""
+        for lane in self.lanes:
+            lane.foreign.acknowledge()
 
     async def aclose(self) -> None:
         """Close every connection."""
         try:
+            await self.sweep.aclose()
             if self.stream is not None:
                 await self.stream.aclose()
         finally:
-            release_link(self.link)
-            await self.rest.aclose()
+            try:
+                await _close_lanes(self.config, self.environment, self.lanes)
+                await self.link.leave()
+            finally:
+                release_link(self.link)
+                await self.rest.aclose()
 
 
-def key_signer(config: DealerConfig) -> SdkSigner:
-    """Return the signer of a complete config's first key."""
-    key = config.api_keys[0]
-    return SdkSigner(
-        key.api_key_private_key,
-        account_index=config.account_index or 0,
-        api_key_index=key.api_key_index,
-        chain_id=config.chain_id or 0,
-    )
-
-
-def token_source(config: DealerConfig) -> TokenSource | None:
+def token_source(
+    config: DealerConfig, environment: Environment = NATIVE
+) -> TokenSource | None:
     """Return where tokens come from, None for a config without account or key."""
     if not config.api_keys or config.account_index is None:
         return None
-    return TokenSource(key_signer(config), signing_thread(), clock=time.time)
+    signer = environment.make_signer(config, config.api_keys[0])
+    return TokenSource(signer, environment.worker(), clock=environment.unix_s)
 
 
-async def assemble(config: DealerConfig, logger: Any) -> DealerParts:
-    """Check market, key and chain with the exchange and wire the parts.
+async def assemble(
+    config: DealerConfig, logger: Any, environment: Environment = NATIVE
+) -> DealerParts:
+    """Check market, keys and chain with the exchange and wire the parts.
+
+    What an earlier run left in doubt is settled, and live orders that nobody knows
+    are dealt with, before anything else can be sent.
 
     Raises:
-        ConfigError: the settings do not fit; nothing was sent but questions.
+        ConfigError: the settings do not fit, a key is in use elsewhere, or there are
+            unknown orders.
+        JournalError: the journal of a key cannot be used.
+        LaneHeldError: what an earlier run sent is still in doubt.
         VenueError, TransportError: the exchange could not be asked.
     """
     full = complete(config)
-    signer = key_signer(full)
+    signers = [environment.make_signer(full, key) for key in full.api_keys]
     link = acquire_link(full)
-    rest = RestDoor(
-        full.base_url or "",
-        timeout_s=full.request_timeout_s,
-        on_throttled=link.pace.throttled,
-    )
-    try:
+    async with contextlib.AsyncExitStack() as undo:
+        undo.callback(release_link, link)
+        rest = environment.open_rest(
+            full.base_url or "",
+            timeout_s=full.request_timeout_s,
+            on_throttled=link.pace.throttled,
+        )
+        undo.push_async_callback(rest.aclose)
         link.pace_for(full)
+        undo.push_async_callback(link.leave)
+        tokens = TokenSource(signers[0], environment.worker(), clock=environment.unix_s)
         await link.check_chain(rest, full)
         market = await link.market(rest, full, sends=True)
-        lane = link.lane(signer.account_index, signer.api_key_index)
-        await link.check_key(rest, signer, lane)
-    except BaseException:
-        await rest.aclose()
-        release_link(link)
-        raise
-    stream = None
-    if full.use_websocket:
-        door = StreamDoor(
-            ws_url_for(full.base_url or ""), timeout_s=full.request_timeout_s
+        lanes = [link.lane(s.account_index, s.api_key_index) for s in signers]
+        for signer, lane in zip(signers, lanes, strict=True):
+            await link.check_key(rest, signer, lane)
+        await link.learn_tier(rest, full, tokens)
+        await _open_lanes(full, environment, lanes)
+        undo.push_async_callback(_close_lanes, full, environment, lanes)
+        stream, door = _doors(full, environment, rest)
+        if stream is not None:
+            undo.push_async_callback(stream.aclose)
+        made = _Wiring(full, environment, link, rest, door, market)
+        for signer, lane in zip(signers, lanes, strict=True):
+            await made.restart(signer, lane)
+        senders = [
+            made.sender(signer, lane)
+            for signer, lane in zip(signers, lanes, strict=True)
+        ]
+        account = AccountReader(
+            signers[0].account_index,
+            link=link,
+            rest=rest,
+            tokens=tokens,
         )
-        stream = StreamSendDoor(door, timeout_s=full.request_timeout_s)
-    sender = Sender(
-        full,
+        outbox = Outbox(full, senders, as_sink(logger, "LighterDealer.tx"))
+        undo.push_async_callback(outbox.aclose, "the dealer did not start")
+        await made.take_over(account, outbox, dict(zip(senders, lanes, strict=True)))
+        undo.pop_all()
+    return DealerParts(
+        config=full,
+        environment=environment,
+        market=market,
         link=link,
-        lane=lane,
-        signer=signer,
-        worker=signing_thread(),
+        lanes=tuple(lanes),
         rest=rest,
-        door=stream or RestSendDoor(rest),
+        stream=stream,
+        outbox=outbox,
+        account=account,
+        sweep=OrderSweep(
+            outbox.orders,
+            account,
+            market.market_id,
+            enter=outbox.report,
+            forget=outbox.forget,
+        ),
     )
-    account = AccountReader(
-        signer.account_index,
-        link=link,
-        rest=rest,
-        tokens=TokenSource(signer, signing_thread(), clock=time.time),
+
+
+@dataclass(frozen=True, slots=True)
+class _Wiring:
+    """What every key of a dealer is wired with."""
+
+    config: DealerConfig
+    environment: Environment
+    link: ExchangeLink
+    rest: RestConnection
+    door: SendDoor
+    market: Market
+
+    def sender(self, signer: Signer, lane: KeyLane) -> Sender:
+        return Sender(
+            self.config,
+            link=self.link,
+            lane=lane,
+            signer=signer,
+            worker=self.environment.worker(),
+            rest=self.rest,
+            door=self.door,
+            unix_s=self.environment.unix_s,
+        )
+
+    async def restart(self, signer: Signer, lane: KeyLane) -> None:
+        """Settle what an earlier run left on a key; once for each lane."""
+        async with lane.opening:
+            if lane.recovered or self.config.prefer_high_level:
+                return  # a dry run sends nothing, so it spoils nothing
+            worker = self.environment.worker()
+            found = await recover(
+                lane,
+                signer=signer,
+                rest=self.rest,
+                pace=self.link.pace,
+                door=self.door,
+                worker=worker,
+                unix_s=self.environment.unix_s,
+                config=self.config,
+            )
+            if found.live and lane.journal is not None:
+                entries = await worker.run(lane.journal.open_orders)
+                alive = {row.get("client_order_index") for row in found.live}
+                lane.left = {
+                    coi: entry.tx_hash
+                    for entry in entries
+                    for coi in numbers_of(entry)
+                    if coi in alive
+                }
+            lane.recovered = True
+
+    async def take_over(
+        self,
+        account: AccountReader,
+        outbox: Outbox,
+        lanes: Mapping[Sender, KeyLane],
+    ) -> None:
+        """Enter what lives of earlier runs, and deal with what nobody knows."""
+        if any(lane.left for lane in lanes.values()):
+            for row in await account.open_orders(self.market.market_id):
+                coi = row.get("client_order_index")
+                for sender, lane in lanes.items():
+                    if coi in lane.left:
+                        outbox.report(row)
+                        outbox.follow(sender, lane.left[coi], [coi])
+        for row in await self.unknown_orders(account, outbox):
+            outbox.report(row)
+
+    async def unknown_orders(
+        self, account: AccountReader, outbox: Outbox
+    ) -> Sequence[OrderDict]:
+        """Deal with live orders that no journal of the account knows."""
+        if self.config.prefer_high_level:
+            return []
+        cois: frozenset[int] = frozenset()
+        if self.config.journal:
+            cois = await self.environment.worker().run(
+                partial(
+                    known_client_order_indices,
+                    state_folder(self.config),
+                    base_url=self.config.base_url or "",
+                    account_index=self.config.account_index or 0,
+                )
+            )
+
+        async def cancel(order_index: int) -> None:
+            scope = object()
+            intent = CancelOrder(self.market.market_id, order_index)
+            outbox.put_in(scope, intent, touches=order_index, is_cancel=True)
+            await outbox.flush(scope)
+
+        return await check_open_orders(
+            account=account,
+            known=cois.__contains__,
+            config=self.config,
+            market=self.market,
+            cancel=cancel,
+        )
+
+
+def _doors(
+    config: DealerConfig, environment: Environment, rest: RestConnection
+) -> tuple[StreamSendDoor | None, SendDoor]:
+    if not config.use_websocket:
+        return None, RestSendDoor(rest)
+    connection = environment.open_stream(
+        ws_url_for(config.base_url or ""), timeout_s=config.request_timeout_s
     )
-    outbox = Outbox(full, sender, as_sink(logger, "LighterDealer.tx"))
-    return DealerParts(full, market, link, rest, stream, outbox, account)
+    stream = StreamSendDoor(connection, timeout_s=config.request_timeout_s)
+    return stream, FallbackDoor(stream, RestSendDoor(rest))
+
+
+async def _open_lanes(
+    config: DealerConfig, environment: Environment, lanes: Sequence[KeyLane]
+) -> None:
+    """Open every lane or none; a dry run sends nothing and needs no lock."""
+    if config.prefer_high_level:
+        return
+    opened: list[KeyLane] = []
+    try:
+        for lane in lanes:
+            await lane.open(config, environment.worker())
+            opened.append(lane)
+    except BaseException:
+        await _close_lanes(config, environment, opened)
+        raise
+
+
+async def _close_lanes(
+    config: DealerConfig, environment: Environment, lanes: Sequence[KeyLane]
+) -> None:
+    if config.prefer_high_level:
+        return
+    closing = [lane.close(environment.worker()) for lane in lanes]
+    for result in await asyncio.gather(*closing, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

@@ -9,7 +9,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from wrappy._core.scaling import PriceRounding
 from wrappy.errors import ConfigError, CredentialsError
@@ -102,8 +102,8 @@ class DealerConfig:
         size_scale: expected lots in one unit; checked against the exchange.
         use_websocket: send over the WebSocket instead of REST.
         max_ws_batch: transactions in one batch, 1..50; the exchange takes 15.
-        standard_account: pace for a standard account (60 requests a minute);
-            False paces for a premium account.
+        standard_account: True paces for a standard account (60 requests a minute),
+            False for a premium account; None asks the exchange for the tier.
         ip_weight_per_minute: overrides the pace: weight a minute.
         jitter_ms: random pause before a send, (low, high) milliseconds.
         prefer_high_level: dry run: sign and show, send nothing.
@@ -114,8 +114,25 @@ class DealerConfig:
         order_lifetime_s: how long a resting order lives, 300 s to 30 days; None
             takes 28 days.
         request_timeout_s: longest wait for an answer.
-        state_dir: folder for the sequence of order numbers; None takes
+        state_dir: folder for order numbers, journals and key locks; None takes
             `$XDG_STATE_HOME/wrappy` or `~/.local/state/wrappy`.
+        journal: write every signed transaction to disk before it is sent.
+        journal_sync: what a written line must survive: `process` (a kill) or
+            `power` (a power cut; slower).
+        unknown_orders: what to do at the start with live orders that no journal
+            knows: `refuse` to start, `adopt` them, or `cancel` them.
+        reconcile_timeout_s: longest wait for the exchange at the start, seconds.
+        signer: `official` (the exchange's library) or `python`, whose transactions
+            expire sooner.
+        maker_lifetime_ms: how long a transaction may wait for execution,
+            1,000..599,000 ms; only with the `python` signer.
+        taker_lifetime_ms: the same for market and IOC orders.
+        pipeline_depth: sends on a key that may be without an answer at a time,
+            1..8; more than 1 only over the WebSocket.
+        skip_nonce: let a transaction pass although a number before it is missing.
+        dead_man_s: cancel all orders of the account when this client is silent for
+            so many seconds, 300..86,400; None leaves the switch alone.
+        budget_redis_url: Redis that shares the request budget among processes.
     """
 
     base_url: str | None = None
@@ -128,7 +145,7 @@ class DealerConfig:
     size_scale: int | None = None
     use_websocket: bool = False
     max_ws_batch: int = BATCH_LIMIT
-    standard_account: bool = True
+    standard_account: bool | None = None
     ip_weight_per_minute: int | None = None
     jitter_ms: tuple[int, int] | None = None
     prefer_high_level: bool = False
@@ -138,6 +155,17 @@ class DealerConfig:
     order_lifetime_s: int | None = None
     request_timeout_s: float = 10.0
     state_dir: str | None = None
+    journal: bool = True
+    journal_sync: Literal["process", "power"] = "process"
+    unknown_orders: Literal["refuse", "adopt", "cancel"] = "refuse"
+    reconcile_timeout_s: float = 30.0
+    signer: Literal["official", "python"] = "official"
+    maker_lifetime_ms: int = 10_000
+    taker_lifetime_ms: int = 5_000
+    pipeline_depth: int = 1
+    skip_nonce: bool = False
+    dead_man_s: int | None = None
+    budget_redis_url: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "api_keys", _api_keys(self.api_keys))

@@ -22,10 +22,27 @@ _WHOLE = {
     "chain_id": (1, (1 << 32) - 1),
     "slippage_bps": (0, 10_000),
     "order_lifetime_s": (300, 30 * 86_400),
+    "maker_lifetime_ms": (1_000, 599_000),
+    "taker_lifetime_ms": (1_000, 599_000),
+    "pipeline_depth": (1, 8),
+    "dead_man_s": (300, 86_400),
 }
-_NEVER_NONE = frozenset({"max_ws_batch", "slippage_bps"})
-_FLAGS = ("use_websocket", "standard_account", "prefer_high_level")
-_TEXTS = ("base_url", "symbol", "l1_private_key", "state_dir")
+_NEVER_NONE = frozenset(
+    {
+        "max_ws_batch",
+        "slippage_bps",
+        "maker_lifetime_ms",
+        "taker_lifetime_ms",
+        "pipeline_depth",
+    }
+)
+_FLAGS = ("use_websocket", "prefer_high_level", "journal", "skip_nonce")
+_TEXTS = ("base_url", "symbol", "l1_private_key", "state_dir", "budget_redis_url")
+_WORDS = {
+    "journal_sync": ("process", "power"),
+    "unknown_orders": ("refuse", "adopt", "cancel"),
+    "signer": ("official", "python"),
+}
 
 
 _LONGEST_SHOWN = 30
@@ -65,7 +82,13 @@ def check_settings(config: DealerConfig) -> None:
     if not isinstance(config.price_rounding, PriceRounding):
         raise ConfigError(not_a_rounding(config.price_rounding))
     _check_jitter(config.jitter_ms)
-    _check_timeout(config.request_timeout_s)
+    for name in ("request_timeout_s", "reconcile_timeout_s"):
+        _check_timeout(name, getattr(config, name))
+    if config.pipeline_depth > 1 and not config.use_websocket:
+        raise ConfigError(
+            f"pipeline_depth: {config.pipeline_depth} needs use_websocket=True; REST "
+            "requests may overtake each other"
+        )
     if config.base_url is not None:
         check_base_url(config.base_url)
         _check_chain_id(config.base_url, config.chain_id)
@@ -76,17 +99,25 @@ def _check_kinds(config: DealerConfig) -> None:
         if not isinstance(getattr(config, name), bool):
             value = shown(getattr(config, name))
             raise ConfigError(f"{name}: {value} is not true or false")
+    tier = config.standard_account
+    if tier is not None and not isinstance(tier, bool):
+        raise ConfigError(f"standard_account: {shown(tier)} is not true or false")
+    for name, words in _WORDS.items():
+        value = getattr(config, name)
+        if value not in words:
+            choices = ", ".join(words)
+            raise ConfigError(f"{name}: {shown(value)} is none of {choices}")
     for name in _TEXTS:
         value = getattr(config, name)
         if value is not None and not isinstance(value, str):
             raise ConfigError(f"{name}: a {type(value).__name__} is not text")
 
 
-def _check_timeout(timeout: object) -> None:
+def _check_timeout(name: str, timeout: object) -> None:
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise ConfigError(f"request_timeout_s: {shown(timeout)} is not a number")
+        raise ConfigError(f"{name}: {shown(timeout)} is not a number")
     if not 0 < timeout <= 600:  # noqa: PLR2004 - false for NaN as well
-        raise ConfigError(f"request_timeout_s: {timeout!r} is outside 0..600")
+        raise ConfigError(f"{name}: {timeout!r} is outside 0..600")
 
 
 def _check_jitter(jitter: object) -> None:

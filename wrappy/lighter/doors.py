@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
@@ -19,10 +20,12 @@ from wrappy.errors import (
 from wrappy.protocol.codes import OK, error_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from wrappy.lighter.transport import RestDoor, StreamDoor
-    from wrappy.protocol.transactions import SignedTx
+    from wrappy.lighter.environment import RestConnection, StreamConnection
+    from wrappy.protocol.intents import SignedTx
+
+logger = logging.getLogger("LighterDealer.tx")
 
 SEND_PATH = "/api/v1/sendTx"
 BATCH_PATH = "/api/v1/sendTxBatch"
@@ -49,24 +52,41 @@ class SendReply:
 class SendDoor(Protocol):
     """Something signed transactions can be sent through."""
 
-    async def send(self, transactions: Sequence[SignedTx]) -> SendReply:
-        """Send one transaction or one batch and return the acceptance."""
+    async def send(
+        self,
+        transactions: Sequence[SignedTx],
+        *,
+        written: Callable[[], None] | None = None,
+    ) -> SendReply:
+        """Send one transaction or one batch and return the acceptance.
+
+        Args:
+            transactions: the signed bytes.
+            written: called when the bytes are out and the next ones may follow;
+                never called by a door that cannot keep their order.
+        """
 
 
 def read_reply(answer: Mapping[str, Any], *, count: int, endpoint: str) -> SendReply:
     """Return the acceptance that an answer with code 200 is.
 
     Raises:
-        ProtocolError: it does not name every transaction.
+        ProtocolError: it has no code 200, or does not name every transaction.
     """
+    if answer.get("code") != OK:
+        raise ProtocolError(f"{endpoint}: the answer has no code {OK}")
     hashes = answer.get("tx_hash")
     listed = [hashes] if isinstance(hashes, str) else hashes
-    if not isinstance(listed, list) or len(listed) != count:
+    if (
+        not isinstance(listed, list)
+        or len(listed) != count
+        or not all(isinstance(item, str) and item for item in listed)
+    ):
         raise ProtocolError(f"{endpoint}: {count} sent, but the answer has {hashes!r}")
     predicted = answer.get("predicted_execution_time_ms")
     quota = answer.get("volume_quota_remaining")
     return SendReply(
-        tuple(str(item) for item in listed),
+        tuple(listed),
         predicted if isinstance(predicted, int) else None,
         quota if isinstance(quota, int) else None,
         str(answer.get("message") or ""),
@@ -83,10 +103,15 @@ def _batch_fields(transactions: Sequence[SignedTx]) -> tuple[str, str]:
 class RestSendDoor:
     """Sends by REST: `sendTx` for one, `sendTxBatch` for several."""
 
-    def __init__(self, rest: RestDoor) -> None:
+    def __init__(self, rest: RestConnection) -> None:
         self._rest = rest
 
-    async def send(self, transactions: Sequence[SignedTx]) -> SendReply:
+    async def send(
+        self,
+        transactions: Sequence[SignedTx],
+        *,
+        written: Callable[[], None] | None = None,  # noqa: ARG002 - requests may race
+    ) -> SendReply:
         """Send and return the acceptance; errors as in `transport`."""
         if len(transactions) == 1:
             (tx,) = transactions
@@ -103,7 +128,7 @@ class RestSendDoor:
 class StreamSendDoor:
     """Sends over a WebSocket of its own; answers are matched by id."""
 
-    def __init__(self, door: StreamDoor, *, timeout_s: float) -> None:
+    def __init__(self, door: StreamConnection, *, timeout_s: float) -> None:
         self._door = door
         self._timeout_s = timeout_s
         self._ids = itertools.count(1)
@@ -112,7 +137,12 @@ class StreamSendDoor:
         self._connecting = asyncio.Lock()
         self._closed = False
 
-    async def send(self, transactions: Sequence[SignedTx]) -> SendReply:
+    async def send(
+        self,
+        transactions: Sequence[SignedTx],
+        *,
+        written: Callable[[], None] | None = None,
+    ) -> SendReply:
         """Send and return the acceptance; connects when it has to.
 
         Raises:
@@ -129,6 +159,8 @@ class StreamSendDoor:
         self._waiting[number] = answer
         try:
             await self._door.send(frame)
+            if written is not None:
+                written()
             message = await asyncio.wait_for(answer, self._timeout_s)
         except asyncio.TimeoutError as error:
             raise RequestTimeoutError(f"no answer to {kind} in time") from error
@@ -196,6 +228,37 @@ class StreamSendDoor:
                 future.set_exception(error)
 
 
+class FallbackDoor:
+    """Sends over the WebSocket, and by REST while that cannot be connected.
+
+    Only a send that provably did not leave goes the other way.
+    """
+
+    def __init__(self, stream: SendDoor, rest: SendDoor) -> None:
+        self._stream = stream
+        self._rest = rest
+        self._told = False
+
+    async def send(
+        self,
+        transactions: Sequence[SignedTx],
+        *,
+        written: Callable[[], None] | None = None,
+    ) -> SendReply:
+        """Send and return the acceptance; errors as in the two doors."""
+        try:
+            reply = await self._stream.send(transactions, written=written)
+        except ConnectError as error:
+            if not self._told:
+                self._told = True
+                logger.warning("the sending stream is gone, REST stands in: %s", error)
+            return await self._rest.send(transactions)
+        if self._told:
+            self._told = False
+            logger.info("the sending stream is back")
+        return reply
+
+
 def _frame(number: str, transactions: Sequence[SignedTx]) -> tuple[str, bytes]:
     if len(transactions) == 1:
         (tx,) = transactions
@@ -225,4 +288,5 @@ def raise_refusal(message: Mapping[str, Any], *, endpoint: str) -> None:
     if not isinstance(code, int):
         raise ProtocolError(f"{endpoint}: the answer has no code")
     if code != OK:
-        raise error_for(code, str(source.get("message") or ""), endpoint=endpoint)
+        words = str(source.get("message") or "")
+        raise error_for(code, words, endpoint=endpoint, http_status=OK)

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import weakref
-from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
-from wrappy._core.nonce import NonceLedger
 from wrappy.errors import (
     AuthRejectedError,
     ConfigError,
@@ -23,85 +19,51 @@ from wrappy.errors import (
     ProtocolError,
     RateLimitedError,
     RequestTimeoutError,
+    TransportError,
+    VenueError,
     VenueUnavailableError,
 )
+from wrappy.lighter.lane import KeyLane
 from wrappy.lighter.limiter import RequestPace
+from wrappy.lighter.shared_budget import SharedBudget
 from wrappy.protocol.markets import (
     BUNDLED_MARKETS,
     find_market,
     markets_from_details,
 )
 from wrappy.protocol.networks import CHAIN_IDS, known_chain_id
+from wrappy.protocol.tiers import tier_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from wrappy.lighter.config import DealerConfig
-    from wrappy.lighter.transport import RestDoor
+    from wrappy.lighter.environment import RestConnection
+    from wrappy.lighter.token import TokenSource
     from wrappy.model import Market
-    from wrappy.protocol.transactions import SignedTx
     from wrappy.signing import Signer
 
 logger = logging.getLogger("wrappy.link")
 
 MARKETS_FRESH_S = 300.0
-LARGEST_BATCH = 50
-"""Most that `max_ws_batch` may be: one batch is without an answer at a time."""
 DETAILS_PATH = "/api/v1/orderBookDetails"
+LIMITS_PATH = "/api/v1/accountLimits"
 KEYS_PATH = "/api/v1/apikeys"
-
-
-@dataclass(slots=True)
-class DoubtfulBatch:
-    """Transactions on their way, with what is needed to settle a lost answer.
-
-    Attributes:
-        nonces: their numbers, in sending order.
-        transactions: the signed bytes.
-        client_order_indices: orders they act on.
-        on_lost: called when the answer is lost.
-        on_settled: called when it is known whether they were accepted after all.
-    """
-
-    nonces: range
-    transactions: tuple[SignedTx, ...]
-    client_order_indices: tuple[int, ...]
-    on_lost: Callable[[], None]
-    on_settled: Callable[[bool], None]
-
-
-@dataclass(slots=True)
-class KeyLane:
-    """The one order of sending for an API key.
-
-    Attributes:
-        nonces: numbers of this key.
-        line: held by who waits for the pace, which keeps the order of waiting.
-        turn: held from taking a nonce until the answer, which keeps the order.
-        doubtful: batches that have to be settled before anything else is signed.
-        key_checked: whether the exchange knows our public key for this slot.
-    """
-
-    nonces: NonceLedger = field(
-        default_factory=partial(NonceLedger, window=LARGEST_BATCH)
-    )
-    line: asyncio.Lock = field(default_factory=asyncio.Lock)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    doubtful: list[DoubtfulBatch] = field(default_factory=list)
-    key_checked: bool = False
 
 
 class ExchangeLink:
     """Pace, market list and key lanes towards one address."""
 
     def __init__(self, config: DealerConfig) -> None:
+        self._shared = _shared_budget(config)
         self.pace = RequestPace(
             standard=config.standard_account,
             weight_per_minute=config.ip_weight_per_minute,
-            clock=time.monotonic,
+            clock=asyncio.get_running_loop().time,
+            shared=self._shared,
         )
         self.users = 0
-        self._paced_for: tuple[bool, int | None] | None = None
+        self._dealers = 0
+        self._tier_told = False
+        self._paced_for: tuple[bool | None, int | None] | None = None
         self._lanes: dict[tuple[int, int], KeyLane] = {}
         self._markets: tuple[Market, ...] = ()
         self._markets_at = 0.0
@@ -116,6 +78,12 @@ class ExchangeLink:
         Raises:
             ConfigError: `ip_weight_per_minute` is too small.
         """
+        self._dealers += 1
+        if config.budget_redis_url and self._shared is None:
+            logger.warning(
+                "budget_redis_url: somebody here talked to the exchange before and "
+                "does not share its budget; start the dealer first"
+            )
         asked = (config.standard_account, config.ip_weight_per_minute)
         if self._paced_for is None:
             self.pace.plan(standard=asked[0], weight_per_minute=asked[1])
@@ -127,14 +95,47 @@ class ExchangeLink:
                 *self._paced_for,
             )
 
+    async def learn_tier(
+        self, rest: RestConnection, config: DealerConfig, tokens: TokenSource
+    ) -> None:
+        """Ask the exchange for the account's tier, once, if no setting tells it.
+
+        While nobody knows, the slowest pace stands in.
+        """
+        if config.standard_account is not None:
+            return
+        async with self._asking:
+            if self._tier_told:
+                return
+            await self.pace.wait(LIMITS_PATH)
+            try:
+                token = await tokens.get()
+                slot = {"account_index": config.account_index or 0}
+                answer = await rest.get(LIMITS_PATH, slot, token=token.text)
+            except (VenueError, TransportError, ProtocolError) as error:
+                logger.warning("pace: the tier is not known, so slowly (%s)", error)
+                return
+            self._tier_told = True
+            self.pace.adopt(tier_of(answer))
+
+    async def leave(self) -> None:
+        """Note that a dealer has closed; the last one lets go of the shared budget."""
+        self._dealers -= 1
+        shared, last = self._shared, not self._dealers
+        if shared is not None and last:
+            await shared.aclose()
+
     def lane(self, account_index: int, api_key_index: int) -> KeyLane:
         """Return the lane of a key, the same one for everybody."""
-        return self._lanes.setdefault((account_index, api_key_index), KeyLane())
+        key = (account_index, api_key_index)
+        if key not in self._lanes:
+            self._lanes[key] = KeyLane(account_index, api_key_index)
+        return self._lanes[key]
 
-    async def markets(self, rest: RestDoor) -> tuple[Market, ...]:
+    async def markets(self, rest: RestConnection) -> tuple[Market, ...]:
         """Return the exchange's markets, asked at most every five minutes."""
         async with self._asking:
-            now = time.monotonic()
+            now = asyncio.get_running_loop().time()
             if not self._markets or now - self._markets_at > MARKETS_FRESH_S:
                 await self.pace.wait(DETAILS_PATH)
                 self._markets = markets_from_details(await rest.get(DETAILS_PATH))
@@ -142,7 +143,7 @@ class ExchangeLink:
         return self._markets
 
     async def market(
-        self, rest: RestDoor, config: DealerConfig, *, sends: bool
+        self, rest: RestConnection, config: DealerConfig, *, sends: bool
     ) -> Market:
         """Return the market that a config names.
 
@@ -180,7 +181,9 @@ class ExchangeLink:
             raise ConfigError(f"symbol: {market.symbol} is not active here")
         return market
 
-    async def check_key(self, rest: RestDoor, signer: Signer, lane: KeyLane) -> None:
+    async def check_key(
+        self, rest: RestConnection, signer: Signer, lane: KeyLane
+    ) -> None:
         """Compare our key with the exchange's, once, before anything is signed.
 
         Raises:
@@ -211,7 +214,7 @@ class ExchangeLink:
                 )
             lane.key_checked = True
 
-    async def check_chain(self, rest: RestDoor, config: DealerConfig) -> None:
+    async def check_chain(self, rest: RestConnection, config: DealerConfig) -> None:
         """Ask an exchange at an unknown address which chain it is.
 
         Raises:
@@ -230,6 +233,17 @@ class ExchangeLink:
         if not isinstance(network, int):
             raise ProtocolError(f"{base_url}/: network_id {network!r} is no number")
         self._chain_checked = True
+
+
+def _shared_budget(config: DealerConfig) -> SharedBudget | None:
+    if not config.budget_redis_url:
+        return None
+    return SharedBudget(
+        config.budget_redis_url,
+        host=config.base_url or "",
+        owner=f"account {config.account_index}",
+        clock=asyncio.get_running_loop().time,
+    )
 
 
 _links: weakref.WeakKeyDictionary[

@@ -6,28 +6,36 @@ entries go back to the queue, which orders are rejected, which are in doubt.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import contextvars
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from wrappy._core.batch import BatchQueue, chunks
 from wrappy._core.orders import OrderEvent, OrderTable
-from wrappy.errors import SendOutcomeUnknownError, UsageError, WrappyError
+from wrappy.errors import (
+    ForeignNonceError,
+    JournalError,
+    UsageError,
+    WrappyError,
+)
+from wrappy.lighter.flushing import Attempt, flush_result, try_all
 from wrappy.lighter.reading import report_order
-from wrappy.lighter.results import FlushResult
+from wrappy.lighter.routing import KeyRoutes, created_by
+from wrappy.lighter.sender import Listeners
 from wrappy.model import OrderStatus
-from wrappy.protocol.transactions import CreateOrder, ModifyOrder
+from wrappy.protocol.intents import ModifyOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from wrappy._core.batch import Queued
+    from wrappy._core.orders import OrderRecord
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.logs import LogSink
-    from wrappy.lighter.results import OrderDict
+    from wrappy.lighter.results import FlushResult, OrderDict
     from wrappy.lighter.sender import Sender, Sent
-    from wrappy.protocol.transactions import Intent
+    from wrappy.protocol.intents import Intent
 
 _PERHAPS_WAITING = frozenset({OrderStatus.QUEUED, OrderStatus.UNKNOWN})
 
@@ -43,11 +51,17 @@ class Outbox:
         orders: what is known of every order.
     """
 
-    def __init__(self, config: DealerConfig, sender: Sender, log: LogSink) -> None:
+    def __init__(
+        self, config: DealerConfig, senders: Sequence[Sender], log: LogSink
+    ) -> None:
         self.orders = OrderTable()
+        self.orders.tell(self._changed)
         self._config = config
-        self._sender = sender
+        self._routes = KeyRoutes(senders)
         self._log = log
+        self._on_wire: set[int] = set()
+        self._creation: dict[int, str] = {}
+        self._living: dict[str, tuple[Sender, set[int]]] = {}
         self._queue: BatchQueue[Intent] = BatchQueue()
         self._targets: dict[int, tuple[int, int]] = {}
         self._accepted: dict[int, tuple[int, int]] = {}
@@ -79,15 +93,22 @@ class Outbox:
         is_cancel: bool,
     ) -> None:
         """Queue an intent in a given batch; a new order enters the table."""
-        if isinstance(intent, CreateOrder):
+        created = created_by(intent)
+        for order in created:
             self.orders.queue(
-                intent.client_order_index,
-                market_index=intent.market_index,
-                is_ask=intent.is_ask,
-                price_ticks=intent.price,
-                base_amount=intent.base_amount,
+                order.client_order_index,
+                market_index=order.market_index,
+                is_ask=order.is_ask,
+                price_ticks=order.price,
+                base_amount=order.base_amount,
             )
-        self._queue.put(intent, touches=touches, is_cancel=is_cancel, scope=scope)
+        self._queue.put(
+            intent,
+            touches=touches,
+            is_cancel=is_cancel,
+            scope=scope,
+            also=tuple(order.client_order_index for order in created),
+        )
 
     def aim(self, coi: int, *, ticks: int, lots: int) -> None:
         """Note what an order will be once everything queued is carried out."""
@@ -144,15 +165,22 @@ class Outbox:
     def withdraw(self, coi: int, reason: str) -> None:
         """Take a new order out of the common queue, if it still waits there."""
         waiting = self._queue.discard(None)
-        gone = [entry for entry in waiting if entry.touches == coi]
-        self._queue.put_back([entry for entry in waiting if entry.touches != coi])
+        stays: list[Queued[Intent]] = []
+        gone: list[Queued[Intent]] = []
+        for entry in waiting:
+            (gone if coi in (entry.touches, *entry.also) else stays).append(entry)
+        self._queue.put_back(stays)
         self._drop(gone, reason)
 
     async def aclose(self, reason: str) -> None:
         """Drop what waits; return when what is on its way has its answer."""
         self._closed = True
         self.discard(reason)
-        await self._sender.aclose()
+        # Every doubt has its last try, also when one of them fails.
+        closing = [sender.aclose() for sender in self._routes.keys]
+        for result in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     def discard(self, reason: str) -> None:
         """Drop the common queue."""
@@ -168,29 +196,101 @@ class Outbox:
         What could not be sent goes back to the common queue; what belonged to a
         batch is dropped instead.
         """
-        batches = chunks(self._queue.take(scope), self._config.max_ws_batch)
-        if not batches:
-            await self._sender.settle()
-        sent: list[Sent] = []
-        for number, batch in enumerate(batches):
-            rest = [entry for later in batches[number + 1 :] for entry in later]
-            lost: list[Queued[Intent]] = []
-            try:
-                done = await self._sender.send(
-                    batch,
-                    on_lost=lost.extend,
-                    on_settled=self._settled,
-                    overtakes=all(map(self._may_overtake, batch)),
+        attempts = [
+            Attempt(sender, batch, back=batch)
+            for sender, entries in self._routes.split(self._queue.take(scope))
+            for batch in chunks(entries, self._config.max_ws_batch)
+        ]
+        if not attempts:
+            for sender in self._routes.keys:
+                await sender.settle()
+        try:
+            await try_all(attempts, self._try)
+        except BaseException as error:
+            left = [entry for attempt in attempts for entry in attempt.back]
+            self._return(left, scope, error)
+            raise
+        sent = [attempt.sent for attempt in attempts if attempt.sent is not None]
+        return flush_result(sent, dry_run=self._config.prefer_high_level)
+
+    async def _try(self, attempt: Attempt) -> None:
+        """Send one batch and book what became of it."""
+        try:
+            await self._send(attempt, attempt.batch)
+        except (JournalError, ForeignNonceError):
+            cancels = [entry for entry in attempt.batch if entry.is_cancel]
+            if cancels and len(cancels) < len(attempt.batch):
+                # New orders have to stop; that must not keep old ones alive.
+                await self._send(attempt, cancels)
+                attempt.back = [e for e in attempt.batch if not e.is_cancel]
+            raise
+
+    async def _send(self, attempt: Attempt, batch: Sequence[Queued[Intent]]) -> None:
+        lost: list[Queued[Intent]] = []
+        admitted: set[int] = set()
+
+        def on_lost(entries: Sequence[Queued[Intent]], hashes: Sequence[str]) -> None:
+            lost.extend(entries)
+            for entry, tx_hash in zip(entries, hashes, strict=True):
+                self._tell(entry, OrderEvent.LOST, tx_hash=tx_hash)
+
+        def admit(entries: Sequence[Queued[Intent]]) -> Sequence[Queued[Intent]]:
+            going = self._admit(entries)
+            admitted.update(number for entry in going for number in entry.also)
+            self._on_wire |= admitted
+            return going
+
+        def on_settled(
+            entries: Sequence[Queued[Intent]],
+            hashes: Sequence[str],
+            executed: Sequence[bool],
+        ) -> None:
+            self._settled(attempt.sender, entries, hashes, executed)
+
+        try:
+            done = await attempt.sender.send(
+                batch,
+                Listeners(on_lost, on_settled, admit),
+                overtakes=all(map(self._may_overtake, batch)),
+            )
+        except BaseException as error:
+            if lost:
+                attempt.back = ()
+            else:
+                attempt.back = self._book_failure(batch, error)
+            raise
+        finally:
+            self._on_wire -= admitted
+        attempt.back = ()
+        attempt.sent = done
+        self._book(attempt.sender, done)
+
+    def _admit(self, entries: Sequence[Queued[Intent]]) -> Sequence[Queued[Intent]]:
+        """Return what may go now: nothing goes before the order that it acts on.
+
+        An order may have been on its way when this was put together and be back in
+        the queue by now; what acts on it goes behind it there.
+        """
+        coming = set(self._on_wire)
+        going = []
+        for entry in entries:
+            record = None if entry.touches is None else self.orders.get(entry.touches)
+            coming.update(entry.also)
+            waits = record is not None and record.status is OrderStatus.QUEUED
+            if waits and entry.touches not in coming:
+                self._log.warning(
+                    "order %s still waits to be sent; what acts on it waits behind it",
+                    entry.touches,
                 )
-            except BaseException as error:
-                if lost:
-                    self._book_loss(lost, rest, scope, error)
-                else:
-                    self._book_failure(batch, rest, scope, error)
-                raise
-            sent.append(done)
-            self._book(done)
-        return _flush_result(sent, dry_run=self._config.prefer_high_level)
+                self._queue.put(
+                    entry.intent,
+                    touches=entry.touches,
+                    is_cancel=entry.is_cancel,
+                    also=entry.also,
+                )
+            else:
+                going.append(entry)
+        return going
 
     def _may_overtake(self, entry: Queued[Intent]) -> bool:
         """Whether this is the cancel of an order that is certainly out already.
@@ -202,33 +302,16 @@ class Outbox:
         record = self.orders.get(entry.touches)
         return record is not None and record.status not in _PERHAPS_WAITING
 
-    def _book_loss(
-        self,
-        lost: Sequence[Queued[Intent]],
-        rest: Sequence[Queued[Intent]],
-        scope: object | None,
-        error: BaseException,
-    ) -> None:
-        """Note that entries left and nobody knows what became of them."""
-        hashes = error.tx_hashes if isinstance(error, SendOutcomeUnknownError) else ()
-        for entry, tx_hash in zip_longest(lost, hashes[: len(lost)]):
-            self._tell(entry, OrderEvent.LOST, tx_hash=tx_hash)
-        self._return(rest, scope, error)
-
     def _book_failure(
-        self,
-        batch: Sequence[Queued[Intent]],
-        rest: Sequence[Queued[Intent]],
-        scope: object | None,
-        error: BaseException,
-    ) -> None:
+        self, batch: Sequence[Queued[Intent]], error: BaseException
+    ) -> Sequence[Queued[Intent]]:
+        """Book what did not leave or was refused; return what goes back."""
         refused = isinstance(error, WrappyError) and error.outcome == "refused"
-        if refused and not (isinstance(error, WrappyError) and error.retryable):
-            for entry in batch:
-                self._tell(entry, OrderEvent.REFUSED, reason=str(error))
-            self._return(rest, scope, error)
-        else:
-            self._return([*batch, *rest], scope, error)
+        if not refused or (isinstance(error, WrappyError) and error.retryable):
+            return batch
+        for entry in batch:
+            self._tell(entry, OrderEvent.REFUSED, reason=str(error))
+        return ()
 
     def _return(
         self,
@@ -241,20 +324,67 @@ class Outbox:
         else:
             self._drop(entries, f"its batch failed: {error}")
 
-    def _book(self, sent: Sent) -> None:
+    def _book(self, sender: Sender, sent: Sent) -> None:
         for entry, tx in zip(sent.entries, sent.transactions, strict=True):
             if sent.reply is None:
                 self._log.info("dry run: type %d %r", tx.tx_type, entry.intent)
                 self._tell(entry, OrderEvent.DISCARDED, reason="dry run")
             else:
-                self._tell_sent(entry, tx_hash=tx.tx_hash)
+                self._took(sender, entry, tx.tx_hash)
 
-    def _settled(self, entries: Sequence[Queued[Intent]], executed: bool) -> None:  # noqa: FBT001 - a callback's verdict
-        for entry in entries:
-            if executed:
-                self._tell_sent(entry)
+    def _settled(
+        self,
+        sender: Sender,
+        entries: Sequence[Queued[Intent]],
+        hashes: Sequence[str],
+        executed: Sequence[bool],
+    ) -> None:
+        for entry, tx_hash, accepted in zip(entries, hashes, executed, strict=True):
+            if accepted:
+                self._took(sender, entry, tx_hash)
             else:
                 self._tell(entry, OrderEvent.PROVEN_DEAD)
+
+    def _took(self, sender: Sender, entry: Queued[Intent], tx_hash: str) -> None:
+        """Note that the exchange took a transaction."""
+        self.follow(sender, tx_hash, entry.also)
+        self._tell_sent(entry, tx_hash=tx_hash)
+        for coi in entry.also:
+            record = self.orders.get(coi)
+            if record is None or record.status.is_terminal:
+                self._has_ended(coi)  # its report was quicker
+
+    def follow(self, sender: Sender, tx_hash: str, cois: Iterable[int]) -> None:
+        """Have the sender told when all orders of a transaction have ended."""
+        for coi in cois:
+            self._creation[coi] = tx_hash
+            self._living.setdefault(tx_hash, (sender, set()))[1].add(coi)
+
+    def _changed(self, record: OrderRecord) -> None:
+        """Let go of what an order needs only before it is shown, or while it lives."""
+        coi = record.client_order_index
+        if record.reported is not None or record.status.is_terminal:
+            self._routes.shown(coi)
+        if record.status.is_terminal:
+            self._has_ended(coi)
+
+    def forget(self, coi: int) -> None:
+        """Drop an order that is over and of which nothing more can be learned."""
+        self.orders.forget(coi)
+        self._targets.pop(coi, None)
+        self._accepted.pop(coi, None)
+        self._routes.shown(coi)
+        self._has_ended(coi)
+
+    def _has_ended(self, coi: int) -> None:
+        tx_hash = self._creation.pop(coi, None)
+        if tx_hash is None:
+            return
+        sender, living = self._living[tx_hash]
+        living.discard(coi)
+        if not living:
+            del self._living[tx_hash]
+            sender.ended(tx_hash)
 
     def _tell_sent(self, entry: Queued[Intent], *, tx_hash: str | None = None) -> None:
         if not entry.is_cancel:
@@ -270,10 +400,10 @@ class Outbox:
         reason: str | None = None,
         tx_hash: str | None = None,
     ) -> None:
-        """Apply an event to the order that an entry creates, if it creates one."""
-        if isinstance(entry.intent, CreateOrder) and entry.touches is not None:
-            self.orders.apply(entry.touches, event, reason=reason, tx_hash=tx_hash)
-        elif isinstance(entry.intent, ModifyOrder) and entry.touches is not None:
+        """Apply an event to the orders that an entry creates, if it creates any."""
+        for coi in entry.also:
+            self.orders.apply(coi, event, reason=reason, tx_hash=tx_hash)
+        if isinstance(entry.intent, ModifyOrder) and entry.touches is not None:
             target = (entry.intent.price, entry.intent.base_amount)
             if event is OrderEvent.SENT:
                 self._note_accepted(entry.touches, target)
@@ -304,17 +434,3 @@ def require_no_batch(outbox: Outbox, call: str) -> None:
     """
     if outbox.scope is not None:
         raise UsageError(f"{call} inside batch(): the batch sends at its end")
-
-
-def _flush_result(sent: Sequence[Sent], *, dry_run: bool) -> FlushResult:
-    last = sent[-1].reply if sent else None
-    return FlushResult(
-        code=200,
-        count=sum(len(batch.entries) for batch in sent),
-        tx_hash=[tx.tx_hash for batch in sent for tx in batch.transactions],
-        client_order_indices=[e.touches for batch in sent for e in batch.entries],
-        predicted_execution_time_ms=last.predicted_execution_time_ms if last else None,
-        volume_quota_remaining=last.volume_quota_remaining if last else None,
-        batches=len(sent),
-        dry_run=dry_run,
-    )

@@ -72,6 +72,7 @@ class Receipts:
         account: reads the account, paced and authenticated.
         market: scales of prices and sizes.
         enter: enters the exchange's word on an order into the table.
+        unix_s: unix seconds.
         quiet_s: silence before the first question.
         pause_s: from one round of questions to the next.
     """
@@ -83,6 +84,7 @@ class Receipts:
         market: Market,
         *,
         enter: Callable[[OrderDict], None],
+        unix_s: Callable[[], float] = time.time,
         quiet_s: float = QUIET_S,
         pause_s: float = PAUSE_S,
     ) -> None:
@@ -90,6 +92,7 @@ class Receipts:
         self._account = account
         self._market = market
         self._enter = enter
+        self._unix_s = unix_s
         self._quiet_s = quiet_s
         self._pause_s = pause_s
         self._times: dict[int, _Times] = {}
@@ -153,7 +156,7 @@ class Receipts:
 
     def _note(self, record: OrderRecord) -> None:
         """Keep the moments of a change and wake who waits for it."""
-        now, coi = time.time(), record.client_order_index
+        now, coi = self._unix_s(), record.client_order_index
         stage = stage_of(record)
         times = self._times.setdefault(coi, _Times())
         if stage is ReceiptStage.QUEUED and times.queued_s is None:

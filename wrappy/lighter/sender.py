@@ -1,32 +1,35 @@
 """Sending what is queued: nonces last, one key's order kept, every outcome named.
 
-A batch goes through one lane at a time. The nonce is taken after everything that
-can fail here has not failed; an answer that was lost holds the lane until the same
-signed bytes have been settled.
+The nonce is taken after everything that can fail here has not failed, and the signed
+bytes are in the journal before they leave. An answer that was lost holds the lane
+until the same signed bytes have been settled, which happens in the background.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wrappy._core.outcomes import NonceFate, verdict_of
 from wrappy.errors import (
+    ForeignNonceError,
     LaneHeldError,
     NonceRejectedError,
-    ProtocolError,
     RateLimitedError,
     SendOutcomeUnknownError,
     UsageError,
-    VenueError,
     WrappyError,
 )
 from wrappy.lighter.doors import BATCH_PATH, SEND_PATH
-from wrappy.lighter.link import DoubtfulBatch
+from wrappy.lighter.journal import SendStage
+from wrappy.lighter.lane import DoubtfulBatch, Turn
+from wrappy.lighter.settling import LAST_TRY_S
+from wrappy.lighter.way import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,22 +38,25 @@ if TYPE_CHECKING:
     from wrappy._core.batch import Queued
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.doors import SendDoor, SendReply
-    from wrappy.lighter.link import ExchangeLink, KeyLane
-    from wrappy.lighter.transport import RestDoor
-    from wrappy.protocol.transactions import Intent, SignedTx
+    from wrappy.lighter.environment import RestConnection
+    from wrappy.lighter.lane import KeyLane
+    from wrappy.lighter.link import ExchangeLink
+    from wrappy.protocol.intents import Intent, SignedTx
     from wrappy.signing import Signer
     from wrappy.signing.worker import SigningThread
 
-    Lost: TypeAlias = Callable[[Sequence[Queued[Intent]]], None]
-    Settled: TypeAlias = Callable[[Sequence[Queued[Intent]], bool], None]
+    Entries: TypeAlias = Sequence[Queued[Intent]]
+    Lost: TypeAlias = Callable[[Entries, Sequence[str]], None]
+    Settled: TypeAlias = Callable[[Entries, Sequence[str], Sequence[bool]], None]
+    Admit: TypeAlias = Callable[[Entries], Entries]
 
 logger = logging.getLogger("LighterDealer.tx")
 
-NONCE_PATH = "/api/v1/nextNonce"
-TX_PATH = "/api/v1/tx"
-TX_NOT_FOUND = 21500
-EXPIRY_SLACK_MS = 5_000
-"""Room for a clock that differs from the exchange's."""
+NONCE_LAG_S = 0.4
+"""How long the exchange's next nonce may lag behind what it has accepted."""
+
+MOST_RETRIES = 3
+"""How often a batch is signed anew that fell with one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +64,35 @@ class Sent:
     """One batch that the exchange accepted, or that a dry run kept back.
 
     Attributes:
-        entries: the intents, in sending order.
+        entries: the intents, in sending order; those that were not admitted are
+            left out.
         transactions: what was signed for them.
-        reply: the acceptance, None in a dry run.
+        reply: the acceptance, None in a dry run or when nothing was admitted.
     """
 
     entries: tuple[Queued[Intent], ...]
     transactions: tuple[SignedTx, ...]
     reply: SendReply | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who decides and is told about a batch.
+
+    Attributes:
+        on_lost: told, before the exception, that entries left under these hashes and
+            their answer was lost, also when the caller was cancelled meanwhile.
+        on_settled: told later whether each of them was accepted after all.
+        admit: asked last which entries may go now.
+    """
+
+    on_lost: Lost
+    on_settled: Settled
+    admit: Admit = tuple
+
+
+class _FellWithOthersError(NonceRejectedError):
+    """Refused only because a batch before it was."""
 
 
 class Sender:
@@ -79,107 +106,197 @@ class Sender:
         lane: KeyLane,
         signer: Signer,
         worker: SigningThread,
-        rest: RestDoor,
+        rest: RestConnection,
         door: SendDoor,
+        unix_s: Callable[[], float],
     ) -> None:
         self._config = config
-        self._link = link
+        self._pace = link.pace
         self._lane = lane
         self._signer = signer
         self._worker = worker
-        self._rest = rest
         self._door = door
-        self._closed = False
-        self._delivering: asyncio.Future[None] | None = None
+        self._unix_s = unix_s
+        self._closing = asyncio.Event()
+        self._delivering: set[asyncio.Future[None]] = set()
+        self._way = Way(
+            signer.account_index,
+            signer.api_key_index,
+            door=door,
+            rest=rest,
+            pace=link.pace,
+            unix_s=unix_s,
+        )
+        if not config.prefer_high_level:
+            lane.settler.attach(self._way)
+
+    @property
+    def depth(self) -> int:
+        """How many sends may be without an answer at a time."""
+        return self._config.pipeline_depth if self._config.use_websocket else 1
 
     async def send(
-        self,
-        entries: Sequence[Queued[Intent]],
-        *,
-        on_lost: Lost,
-        on_settled: Settled,
-        overtakes: bool = False,
+        self, entries: Entries, listeners: Listeners, *, overtakes: bool = False
     ) -> Sent:
         """Send one batch and return what became of it.
 
         Args:
             entries: the intents, in sending order.
-            on_lost: told, before the exception, that these entries left and their
-                answer was lost, also when the caller was cancelled meanwhile.
-            on_settled: told later what became of a batch whose answer was lost.
+            listeners: who decides and is told about them.
             overtakes: go before those who still wait for the pace.
 
         Raises:
-            SignerError, ConnectError, RateLimitedError: nothing arrived; no nonce
-                is spent, the same entries may be sent again.
+            SignerError, JournalError, ConnectError, RateLimitedError: nothing
+                arrived; no nonce is spent, the same entries may be sent again.
             VenueError: the exchange refused the batch as a whole.
             SendOutcomeUnknownError: it may have arrived; the lane is held until
-                the next call has found out.
-            LaneHeldError: that could not be found out yet; nothing was sent.
+                that has been found out.
+            LaneHeldError: it could not be found out in time; nothing was sent.
+            ForeignNonceError: somebody else uses the key; nothing was sent.
             UsageError: the sender was closed while this waited; nothing was sent.
         """
+        retries = 0
+        while True:
+            try:
+                return await self._send(entries, listeners, overtakes=overtakes)
+            except _FellWithOthersError:  # noqa: PERF203 - rare
+                retries += 1
+                if retries > MOST_RETRIES:
+                    raise
+
+    async def _send(
+        self, entries: Entries, listeners: Listeners, *, overtakes: bool
+    ) -> Sent:
+        began = asyncio.get_running_loop().time()
         if overtakes:
-            return await self._in_turn(entries, on_lost, on_settled)
+            return await self._in_turn(entries, listeners, began)
         async with self._lane.line:
-            return await self._in_turn(entries, on_lost, on_settled)
+            turn = await self._next_turn(entries)
+            if self.depth == 1:
+                return await self._with(turn, entries, listeners, began)
+        # The line is for those who wait for the pace; answers come later.
+        return await self._with(turn, entries, listeners, began)
 
     async def _in_turn(
-        self, entries: Sequence[Queued[Intent]], on_lost: Lost, on_settled: Settled
+        self, entries: Entries, listeners: Listeners, began: float
     ) -> Sent:
+        turn = await self._next_turn(entries)
+        return await self._with(turn, entries, listeners, began)
+
+    async def _next_turn(self, entries: Entries) -> Turn:
         path = SEND_PATH if len(entries) == 1 else BATCH_PATH
         urgent = all(entry.is_cancel for entry in entries)
-        await self._link.pace.wait(path, urgent=urgent)
-        async with self._lane.turn:
+        await self._pace.wait(path, urgent=urgent)
+        turn = Turn(self._lane.turn)
+        await turn.take()
+        return turn
+
+    async def _with(
+        self, turn: Turn, entries: Entries, listeners: Listeners, began: float
+    ) -> Sent:
+        try:
             # The one before us may have been told to pause.
-            await self._link.pace.sit_out()
+            await self._pace.sit_out()
             await self._jitter()
             self._require_open()
-            await self._settle()
-            await self._sync()
-            return await self._send_now(entries, on_lost, on_settled)
+            await self._until_clear(began)
+            self._require_sole_writer(entries)
+            admitted = listeners.admit(entries)
+            if not admitted:
+                return Sent((), (), None)
+            return await self._send_now(admitted, listeners, turn)
+        finally:
+            turn.give_up()
 
     async def settle(self) -> None:
-        """Find out what became of a lost answer, if there is one; send nothing new.
+        """Wait until nothing sent before is in doubt; send nothing new.
 
         Raises:
             LaneHeldError: it is still not known.
             UsageError: the sender was closed while this waited.
         """
-        if not self._lane.doubtful:
-            return
-        async with self._lane.line:
-            await self._link.pace.wait(SEND_PATH)
-            async with self._lane.turn:
-                self._require_open()
-                await self._settle()
+        await self._until_settled(asyncio.get_running_loop().time())
+
+    def ended(self, tx_hash: str) -> None:
+        """Note in the journal that all orders of a transaction have ended."""
+        self._lane.mark([tx_hash], SendStage.ENDED)
 
     async def aclose(self) -> None:
-        """Send nothing new; return when what is on its way has its answer."""
-        self._closed = True
-        if self._delivering is not None:
-            await asyncio.wait([self._delivering])
+        """Send nothing new; return when what is on its way has its answer.
+
+        The last sender on its lane waits a little for a doubt to be settled.
+        """
+        self._closing.set()
+        if self._delivering:
+            await asyncio.wait(self._delivering)
+        await self._lane.settler.detach(
+            self._way, last_try_s=min(LAST_TRY_S, self._config.request_timeout_s)
+        )
 
     def _require_open(self) -> None:
-        if self._closed:
+        if self._closing.is_set():
             raise UsageError("the dealer was closed meanwhile; nothing was sent")
 
-    async def _send_now(
-        self, entries: Sequence[Queued[Intent]], on_lost: Lost, on_settled: Settled
-    ) -> Sent:
-        lane = self._lane
-        nonces = lane.nonces.take(len(entries))
-        try:
-            signed = tuple(
-                await self._worker.sign_many(
-                    self._signer,
-                    [entry.intent for entry in entries],
-                    first_nonce=nonces.start,
-                )
+    def _require_sole_writer(self, entries: Entries) -> None:
+        if self._lane.foreign.stopped and not all(e.is_cancel for e in entries):
+            raise ForeignNonceError(
+                f"api_key_index: somebody else sends with key "
+                f"{self._signer.api_key_index} "
+                f"({self._lane.foreign.count} nonce(s) so far), nothing new was sent; "
+                f"stop them or use another key, then acknowledge the alarm or restart"
             )
+
+    async def _until_clear(self, began: float) -> None:
+        """Return when a nonce may be taken: nothing in doubt, the counter known."""
+        lane = self._lane
+        while True:
+            await self._until_settled(began)
+            waits = lane.flights and lane.nonces.needs_sync
+            if not waits and lane.flights < self.depth:
+                break
+            lane.landed.clear()
+            await lane.landed.wait()
             self._require_open()
+        if lane.nonces.needs_sync:
+            lane.adopt_counter(await self._way.next_nonce())
+            self._require_open()
+
+    async def _until_settled(self, began: float) -> None:
+        lane = self._lane
+        if not lane.doubtful:
+            return
+        deadline = max(began, lane.doubtful_since) + self._config.request_timeout_s
+        await lane.settler.wait(deadline, unless=self._closing)
+        self._require_open()
+        if lane.doubtful:
+            count = sum(len(batch.transactions) for batch in lane.doubtful)
+            raise LaneHeldError(
+                f"{count} transaction(s) sent before are still in doubt "
+                f"({lane.settler.trouble}); nothing new was sent"
+            )
+
+    async def _send_now(
+        self, entries: Entries, listeners: Listeners, turn: Turn
+    ) -> Sent:
+        lane, kept = self._lane, tuple(entries)
+        nonces = lane.nonces.take(len(kept))
+        try:
+            signed = await self._sign(kept, nonces)
         except BaseException:
             lane.nonces.give_back(nonces)  # nothing has left
             raise
+        if self._config.prefer_high_level:
+            lane.nonces.give_back(nonces)
+            return Sent(kept, signed, None)
+        hashes = tuple(tx.tx_hash for tx in signed)
+        batch = DoubtfulBatch(
+            nonces,
+            signed,
+            tuple(e.touches for e in kept if e.touches is not None),
+            urgent=all(entry.is_cancel for entry in kept),
+            on_lost=partial(listeners.on_lost, kept, hashes),
+            on_settled=partial(listeners.on_settled, kept, hashes),
+        )
         logger.debug(
             "sending: txs=%d nonces=%d..%d key=%d",
             len(signed),
@@ -187,150 +304,131 @@ class Sender:
             nonces[-1],
             self._signer.api_key_index,
         )
-        if self._config.prefer_high_level:
-            lane.nonces.give_back(nonces)
-            return Sent(tuple(entries), signed, None)
-        batch = DoubtfulBatch(
-            nonces,
-            signed,
-            tuple(e.touches for e in entries if e.touches is not None),
-            on_lost=partial(on_lost, tuple(entries)),
-            on_settled=partial(on_settled, tuple(entries)),
-        )
-        self._delivering = asyncio.get_running_loop().create_future()
+        delivering = asyncio.get_running_loop().create_future()
+        self._delivering.add(delivering)
         try:
-            reply = await self._deliver(batch)
+            reply = await self._deliver(batch, turn)
         finally:
-            self._delivering.set_result(None)
-            self._delivering = None
-        if reply.tx_hashes != tuple(tx.tx_hash for tx in signed):
+            self._delivering.discard(delivering)
+            delivering.set_result(None)
+        if reply.tx_hashes != hashes:
             logger.warning("the exchange names other hashes than we computed")
-        return Sent(tuple(entries), signed, reply)
+        return Sent(kept, signed, reply)
 
-    async def _deliver(self, batch: DoubtfulBatch) -> SendReply:
-        """Send signed bytes and book the nonces by what came back."""
-        ledger, nonces = self._lane.nonces, batch.nonces
+    async def _sign(
+        self, entries: tuple[Queued[Intent], ...], nonces: range
+    ) -> tuple[SignedTx, ...]:
+        """Sign and put on disk; what is on disk and does not leave is struck out."""
+        if self._config.prefer_high_level:
+            intents = [entry.intent for entry in entries]
+            work = partial(self._signer.sign_many, intents, first_nonce=nonces.start)
+        else:
+            work = partial(
+                self._lane.sign,
+                *(self._signer, entries),
+                first_nonce=nonces.start,
+                skip_nonce=self._config.skip_nonce,
+                unix_ms=int(self._unix_s() * 1000),
+            )
+        signing = asyncio.ensure_future(self._worker.run(work))
         try:
-            reply = await self._door.send(batch.transactions)
-        except NonceRejectedError:
-            ledger.suspect(nonces)
-            raise
-        except RateLimitedError as error:
-            ledger.give_back(nonces)
-            self._link.pace.throttled(error.retry_after_s)
-            raise
-        except WrappyError as error:
-            if error.outcome == "unknown":
-                raise self._doubt(batch) from error
-            ledger.give_back(nonces)
-            raise
+            signed = await asyncio.shield(signing)
+            self._require_open()
         except BaseException:
-            # Cancelled, or a failure nobody foresaw: the bytes may have left.
-            self._doubt(batch)
+            # The thread goes on when its caller is cancelled, so it is waited for.
+            await _finished(signing)
+            if not signing.cancelled() and signing.exception() is None:
+                hashes = [tx.tx_hash for tx in signing.result()]
+                self._lane.mark(hashes, SendStage.REFUSED)
             raise
-        ledger.confirm(nonces)
+        return tuple(signed)
+
+    async def _deliver(self, batch: DoubtfulBatch, turn: Turn) -> SendReply:
+        """Send signed bytes and book the nonces by what came back."""
+        lane = self._lane
+        lane.flights += 1
+        try:
+            if self.depth == 1:
+                reply = await self._door.send(batch.transactions)
+            else:
+                reply = await self._door.send(batch.transactions, written=turn.give_up)
+        except BaseException as error:
+            verdict = verdict_of(error)
+            if verdict.nonce is NonceFate.IN_DOUBT:
+                lane.doubt(batch)
+                if isinstance(error, WrappyError):
+                    raise _unknown(batch) from error
+                raise  # cancelled, or a failure nobody foresaw
+            if isinstance(error, NonceRejectedError):
+                await self._nonce_refused(batch, error)
+            elif isinstance(error, RateLimitedError):
+                self._pace.throttled(error.retry_after_s)
+            if verdict.nonce is NonceFate.FREE:
+                self._fell(batch)
+                lane.nonces.give_back(batch.nonces)
+            lane.mark([tx.tx_hash for tx in batch.transactions], SendStage.REFUSED)
+            raise
+        finally:
+            lane.land()
+        lane.nonces.confirm(batch.nonces)
+        lane.mark([tx.tx_hash for tx in batch.transactions], SendStage.ACCEPTED)
         return reply
 
-    def _doubt(self, batch: DoubtfulBatch) -> SendOutcomeUnknownError:
-        self._lane.nonces.hold(batch.nonces)
-        self._lane.doubtful.append(batch)
-        batch.on_lost()
-        return _unknown(batch)
+    def _fell(self, batch: DoubtfulBatch) -> bool:
+        """Note a refusal; return whether one before this one had been refused."""
+        lane, start = self._lane, batch.nonces.start
+        behind = lane.broken_from is not None and lane.broken_from < start
+        if not behind:
+            lane.broken_from = start
+        return behind
 
-    async def _settle(self) -> None:
-        """Send the very same bytes again: they can be carried out once at most.
+    async def _nonce_refused(
+        self, batch: DoubtfulBatch, error: NonceRejectedError
+    ) -> None:
+        """Book a nonce that was refused, so that the next one is right.
 
-        Raises:
-            LaneHeldError: it is still not known what became of them.
-        """
-        while self._lane.doubtful:
-            batch = self._lane.doubtful[0]
-            try:
-                executed = await self._fate(batch)
-            except WrappyError as error:
-                raise LaneHeldError(
-                    f"{len(batch.transactions)} transaction(s) sent before are still "
-                    f"in doubt ({error}); nothing new was sent"
-                ) from error
-            self._lane.doubtful.pop(0)
-            batch.on_settled(executed)
-            logger.info(
-                "settled: txs=%d first_nonce=%d accepted=%s",
-                len(batch.transactions),
-                batch.nonces[0],
-                executed,
-            )
-
-    async def _fate(self, batch: DoubtfulBatch) -> bool:
-        """Return whether the exchange has the batch and book its nonces.
-
-        A batch is accepted or refused whole, so its first hash speaks for all.
+        The bytes may have come twice, and the first copy been accepted: when the
+        counter has moved, the exchange is asked for the hash before they are taken
+        for refused.
 
         Raises:
-            WrappyError: nobody knows yet.
+            SendOutcomeUnknownError: they may be accepted; it will be settled.
         """
-        first, nonces = batch.transactions[0], self._lane.nonces
+        lane, nonces = self._lane, batch.nonces
+        if self._fell(batch):
+            lane.nonces.suspect(nonces)
+            lane.mark([tx.tx_hash for tx in batch.transactions], SendStage.REFUSED)
+            raise _FellWithOthersError(error.code, error.message, error.endpoint)
         try:
-            await self._door.send(batch.transactions)
-        except RateLimitedError as error:
-            self._link.pace.throttled(error.retry_after_s)
+            venue_next = await self._way.next_nonce()
+            if venue_next == nonces.start:
+                await asyncio.sleep(NONCE_LAG_S)
+                venue_next = await self._way.next_nonce()
+            moved = venue_next > nonces.start
+            known = moved and await self._way.is_known(batch.transactions[0].tx_hash)
+        except BaseException as failure:
+            lane.doubt(batch)
+            if isinstance(failure, WrappyError):
+                raise _unknown(batch) from failure
             raise
-        except VenueError as error:
-            if error.outcome == "unknown":
-                raise
-            # Refused. The first copy may have arrived, and made this one a repeat. The
-            # hash is asked for last, so that whatever lands meanwhile is seen.
-            expired = time.time() * 1000 > first.expired_at_ms + EXPIRY_SLACK_MS
-            venue_next = await self._next_nonce()
-            if not await self._is_known(first.tx_hash):
-                if venue_next <= first.nonce and not expired:
-                    raise  # a copy may still be on its way
-                # Its nonce went to somebody else, or it is too old: these bytes
-                # can never be carried out.
-                nonces.resync(venue_next)
-                return False
-        nonces.settle(batch.nonces, executed=True)
-        return True
-
-    async def _is_known(self, tx_hash: str) -> bool:
-        await self._link.pace.wait(TX_PATH)
-        try:
-            await self._rest.get(TX_PATH, {"by": "hash", "value": tx_hash})
-        except VenueError as error:
-            if error.code == TX_NOT_FOUND:
-                return False
-            raise
-        return True
-
-    async def _sync(self) -> None:
-        if not self._lane.nonces.needs_sync:
-            return
-        foreign = self._lane.nonces.sync(await self._next_nonce())
-        if foreign:
-            logger.warning(
-                "key %d: %d nonce(s) were used by somebody else; one key, one process",
-                self._signer.api_key_index,
-                foreign,
-            )
-
-    async def _next_nonce(self) -> int:
-        await self._link.pace.wait(NONCE_PATH)
-        answer = await self._rest.get(
-            NONCE_PATH,
-            {
-                "account_index": self._signer.account_index,
-                "api_key_index": self._signer.api_key_index,
-            },
-        )
-        nonce = answer.get("nonce")
-        if isinstance(nonce, bool) or not isinstance(nonce, int) or nonce < 0:
-            raise ProtocolError(f"{NONCE_PATH}: nonce {nonce!r} is no nonce")
-        return nonce
+        if known:
+            lane.doubt(batch)
+            raise _unknown(batch) from error
+        lane.nonces.suspect(nonces)
+        if not lane.nonces.in_flight:
+            lane.adopt_counter(venue_next)
 
     async def _jitter(self) -> None:
         if self._config.jitter_ms is not None:
             low, high = self._config.jitter_ms
             await asyncio.sleep(random.uniform(low, high) / 1000)
+
+
+async def _finished(work: asyncio.Future[list[SignedTx]]) -> None:
+    """Wait for work on a thread, which takes milliseconds, whoever cancels us."""
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([work])
 
 
 def _unknown(batch: DoubtfulBatch) -> SendOutcomeUnknownError:

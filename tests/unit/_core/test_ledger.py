@@ -110,3 +110,28 @@ def test_average_entry_is_in_usdc(ledger):
     fill(ledger, BUY, 10, 405_000)
     assert ledger.average_entry(ETH) == Decimal(4050)
     assert AccountLedger(collateral=0).average_entry(ETH) == 0
+
+
+def test_an_isolated_market_sets_margin_aside_and_frees_it_by_share():
+    ledger = AccountLedger(collateral=10_000, allocated={0: 0})
+    ledger.apply_fill(0, is_ask=BUY, base=10, quote=3_001, fraction=1_000)
+    assert ledger.allocated == {0: 301}
+    ledger.apply_fill(0, is_ask=SELL, base=3, quote=900, fraction=1_000)
+    assert ledger.allocated == {0: 301 - 90}
+    ledger.apply_fill(0, is_ask=SELL, base=9, quote=2_700, fraction=1_000)
+    assert (ledger.size(0), ledger.allocated) == (-2, {0: 60})
+    ledger.apply_fill(0, is_ask=BUY, base=2, quote=600, fraction=1_000)
+    assert ledger.allocated == {0: 0}
+
+
+def test_isolated_markets_neither_add_to_nor_draw_on_what_is_available():
+    ledger = AccountLedger(collateral=10_000, allocated={0: 0})
+    ledger.apply_fill(0, is_ask=BUY, base=10, quote=3_000, fraction=1_000)
+    ledger.apply_fill(1, is_ask=BUY, base=10, quote=1_000)
+    fractions = {0: 1_000, 1: 1_000}
+    for lot_value in (100, 300, 900):
+        assert ledger.available({0: lot_value, 1: 110}, fractions) == (
+            10_000 - 300 + 100 - 110
+        )
+    assert ledger.isolated_equity(0, 310) == 300 + 100
+    assert ledger.cross_part().positions.keys() == {1}

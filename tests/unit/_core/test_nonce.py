@@ -153,3 +153,23 @@ def test_only_a_held_nonce_can_be_settled(ledger):
     with pytest.raises(NonceNotTakenError, match="not all held"):
         ledger.settle(taken, executed=True)
     assert ledger.in_flight == (5,)
+
+
+def test_a_refusal_does_not_take_back_what_a_later_acceptance_proves():
+    ledger = NonceLedger()
+    ledger.sync(5)
+    first, second = ledger.take(1), ledger.take(1)
+    ledger.confirm(second)
+    ledger.suspect(first)
+    ledger.sync(5)  # the exchange's counter lags
+    assert ledger.next_nonce == 7
+
+
+def test_a_number_that_went_elsewhere_is_counted_as_foreign_and_needs_a_sync():
+    ledger = NonceLedger()
+    ledger.sync(5)
+    nonces = ledger.take(1)
+    ledger.hold(nonces)
+    ledger.settle(nonces, executed=False, passed=True)
+    assert ledger.needs_sync
+    assert ledger.sync(6) == 1

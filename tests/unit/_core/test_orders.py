@@ -217,3 +217,15 @@ def test_the_oldest_ended_order_is_forgotten_first_and_a_live_one_never():
         table.apply(coi, OrderEvent.DISCARDED)
     assert [coi for coi in range(1, 7) if table.get(coi)] == [1, 4, 5, 6]
     assert len(table) == 4
+
+
+def test_an_order_that_is_forgotten_is_gone_without_a_word():
+    table = OrderTable()
+    heard, also = [], []
+    table.tell(heard.append)
+    table.tell(also.append)
+    table.queue(7, market_index=0, is_ask=False, price_ticks=1, base_amount=1)
+    assert heard == also
+    table.forget(7)
+    table.forget(8)
+    assert (table.get(7), len(table), len(heard)) == (None, 0, 1)

@@ -15,8 +15,14 @@ from wrappy.errors import (
     StreamClosedError,
 )
 from wrappy.lighter import doors
-from wrappy.lighter.doors import StreamSendDoor, raise_refusal, read_reply
-from wrappy.protocol.transactions import CancelOrder
+from wrappy.lighter.doors import (
+    FallbackDoor,
+    SendReply,
+    StreamSendDoor,
+    raise_refusal,
+    read_reply,
+)
+from wrappy.protocol.intents import CancelOrder
 from wrappy.signing.null import NullSigner
 
 
@@ -57,11 +63,14 @@ def signed():
 
 
 def test_a_reply_names_every_transaction():
-    one = read_reply({"tx_hash": "a", "message": "hi"}, count=1, endpoint="/x")
+    one = read_reply(
+        {"code": 200, "tx_hash": "a", "message": "hi"}, count=1, endpoint="/x"
+    )
     assert (one.tx_hashes, one.message) == (("a",), "hi")
     assert one.predicted_execution_time_ms is None
     two = read_reply(
         {
+            "code": 200,
             "tx_hash": ["a", "b"],
             "predicted_execution_time_ms": 5,
             "volume_quota_remaining": 7,
@@ -75,7 +84,7 @@ def test_a_reply_names_every_transaction():
 @pytest.mark.parametrize("hashes", [None, 7, ["a"], "a", ["a", "b", "c"]])
 def test_a_reply_that_names_others_cannot_be_read(hashes):
     with pytest.raises(ProtocolError, match="2 sent"):
-        read_reply({"tx_hash": hashes}, count=2, endpoint="/x")
+        read_reply({"code": 200, "tx_hash": hashes}, count=2, endpoint="/x")
 
 
 def test_a_refusal_on_the_socket_has_its_code_and_words():
@@ -155,3 +164,49 @@ async def test_a_door_that_was_closed_does_not_connect_again(signed):
     with pytest.raises(ConnectError, match="closed here"):
         await door.send(signed)
     assert socket.connects == 0
+
+
+class Stub:
+    """A door that raises what it is given, or accepts."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+        self.sent = 0
+
+    async def send(self, transactions, *, written=None):
+        self.sent += 1
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+        if written is not None:
+            written()
+        return SendReply(tuple(tx.tx_hash for tx in transactions), None, None, "")
+
+
+async def test_only_what_certainly_did_not_leave_goes_the_other_way(signed, caplog):
+    caplog.set_level("INFO")
+    stream = Stub(ConnectError("no"), ConnectError("no"), StreamClosedError("1006"))
+    rest, outs = Stub(), []
+    door = FallbackDoor(stream, rest)
+    for _ in range(2):
+        await door.send(signed, written=lambda: outs.append(1))
+    assert (rest.sent, outs) == (2, [])
+    with pytest.raises(StreamClosedError):
+        await door.send(signed)
+    assert rest.sent == 2
+    await door.send(signed, written=lambda: outs.append(1))
+    assert (rest.sent, outs) == (2, [1])
+    assert caplog.text.count("REST stands in") == 1
+    assert "stream is back" in caplog.text
+
+
+async def test_the_next_frame_may_follow_before_the_answer(signed):
+    socket, outs = Socket(), []
+    door = StreamSendDoor(socket, timeout_s=5.0)
+    sending = asyncio.create_task(door.send(signed, written=lambda: outs.append(1)))
+    while not outs:
+        await asyncio.sleep(0)
+    assert not sending.done()
+    socket.incoming.put_nowait(b'{"id":"wrappy-1","code":200,"tx_hash":"a"}')
+    await sending
+    await door.aclose()

@@ -6,15 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from wrappy._core.coi import COI_MAX
 from wrappy._core.scaling import PriceRounding
 from wrappy.errors import InvalidOrderError
-from wrappy.lighter.intents import (
-    IntentBuilder,
-    checked_coi,
-    checked_order_index,
-    side_of,
-)
+from wrappy.lighter.intents import IntentBuilder, side_of
 from wrappy.model import Market, OrderType, Side, TimeInForce
 
 ETH = Market("ETH", 3, 2, 4, 50, 10_000_000)
@@ -138,26 +132,150 @@ def test_the_bound_lies_beyond_the_best_price():
     assert builder().bound(Decimal(4000), buy=True, bps=0) == 4000
 
 
-@pytest.mark.parametrize("value", [1, COI_MAX])
-def test_a_client_order_index_passes(value):
-    assert checked_coi(value) == value
+def limit_with(**changes):
+    return limit(4050, 0.1, **changes)
 
 
-@pytest.mark.parametrize("value", [0, -1, COI_MAX + 1, True, 1.0, "1", None])
-def test_what_is_no_client_order_index_is_refused(value):
-    with pytest.raises(InvalidOrderError, match=r"^client_order_index") as caught:
-        checked_coi(value)
-    assert caught.value.value is value
-    with pytest.raises(InvalidOrderError, match=r"^cancels"):
-        checked_coi(value, field="cancels")
+def test_times_in_force_reach_the_order():
+    ioc = limit_with(time_in_force="ioc")
+    assert ioc.time_in_force is TimeInForce.IMMEDIATE_OR_CANCEL
+    assert ioc.order_expiry == 0
+    assert limit_with(time_in_force="post_only").time_in_force is TimeInForce.POST_ONLY
+    both = limit_with(time_in_force="post_only", post_only=True)
+    assert both.time_in_force is TimeInForce.POST_ONLY
 
 
-@pytest.mark.parametrize("value", [COI_MAX + 1, 2**60 - 1])
-def test_an_order_index_passes(value):
-    assert checked_order_index(value) == value
+def test_an_order_that_cannot_rest_may_be_smaller_than_the_minimum():
+    assert limit(4050, 0.0001, time_in_force="ioc").base_amount == 1
+    with pytest.raises(InvalidOrderError, match=r"^size.*limit of"):
+        limit(40_000_000, 10_000, time_in_force="ioc")
 
 
-@pytest.mark.parametrize("value", [COI_MAX, 2**60, True, 1.5, "9", None])
-def test_what_is_no_order_index_is_refused(value):
-    with pytest.raises(InvalidOrderError, match=r"^order_index"):
-        checked_order_index(value)
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"time_in_force": "gtc"}, "time_in_force"),
+        ({"time_in_force": 1}, "time_in_force"),
+        ({"time_in_force": "ioc", "post_only": True}, "time_in_force"),
+        ({"time_in_force": "ioc", "expiry_s": 600}, "expiry_s"),
+        ({"expiry_s": 299}, "expiry_s"),
+        ({"expiry_s": 30 * 86_400 + 1}, "expiry_s"),
+        ({"expiry_s": 600.0}, "expiry_s"),
+        ({"post_only": 1}, "post_only"),
+        ({"reduce_only": "yes"}, "reduce_only"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(changes, field):
+    with pytest.raises(InvalidOrderError) as caught:
+        limit_with(**changes)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("expiry_s", "lives_s"),
+    [(300, 305), (3600, 3600), (30 * 86_400, 30 * 86_400 - 5)],
+)
+def test_a_life_of_its_own_stays_within_what_the_exchange_takes(expiry_s, lives_s):
+    order = limit_with(expiry_s=expiry_s)
+    assert order.order_expiry == int((NOW + lives_s) * 1000)
+
+
+def test_a_market_order_above_the_limit_for_one_order_is_refused():
+    with pytest.raises(InvalidOrderError, match=r"^size.*limit of"):
+        at_market(10_000_000, 4000)
+
+
+def trigger(kind, size_lots, price=None, **changes):
+    values = {"slippage_bps": 100, "reduce_only": True, "expiry_ms": 9, **changes}
+    return builder().trigger(
+        kind, 4000, size_lots, client_order_index=5, price=price, **values
+    )
+
+
+def test_a_trigger_order_trades_at_market_or_as_a_limit_order():
+    loss = trigger("stop_loss", -1000)
+    assert (loss.order_type, loss.time_in_force) == (OrderType.STOP_LOSS, 0)
+    assert (loss.trigger_price, loss.price) == (400_000, 396_000)
+    assert (loss.is_ask, loss.base_amount, loss.order_expiry) == (True, 1000, 9)
+    profit = trigger("take_profit", 1000, "3990.5")
+    assert profit.order_type is OrderType.TAKE_PROFIT_LIMIT
+    assert (profit.price, profit.time_in_force) == (399_050, 1)
+    child = trigger("stop_loss", 1000, follows_parent=True)
+    assert (child.base_amount, child.price) == (0, 404_000)
+
+
+def test_a_trigger_order_names_its_own_arguments():
+    with pytest.raises(InvalidOrderError, match=r"^take_profit:"):
+        builder().trigger(
+            "take_profit",
+            0,
+            1000,
+            client_order_index=5,
+            price=None,
+            slippage_bps=1,
+            reduce_only=True,
+            expiry_ms=9,
+            fields=("take_profit", "take_profit_price"),
+        )
+    with pytest.raises(InvalidOrderError, match=r"^price:"):
+        trigger("stop_loss", 1000, "x")
+    with pytest.raises(InvalidOrderError, match=r"^price: '4200' is 5 % or more"):
+        trigger("stop_loss", 1000, "4200")
+    with pytest.raises(InvalidOrderError, match=r"^size.*minimum"):
+        trigger("stop_loss", 1, 4000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "lots", "passes"),
+    [
+        ("stop_loss", -1000, 4001),
+        ("stop_loss", 1000, 3999),
+        ("take_profit", -1000, 3999),
+        ("take_profit", 1000, 4001),
+    ],
+)
+def test_a_trigger_on_the_wrong_side_would_fire_at_once(kind, lots, passes):
+    order = trigger(kind, lots)
+    builder().check_trigger(kind, order, passes * 100)
+    for refused in (8000 - passes, 4000):
+        with pytest.raises(InvalidOrderError, match=r"^trigger_price.*fire at once"):
+            builder().check_trigger(kind, order, refused * 100)
+
+
+def test_a_trigger_keeps_off_the_rounding_of_prices_unless_that_refuses():
+    values = {"client_order_index": 5, "price": None, "slippage_bps": 0}
+    values |= {"reduce_only": True, "expiry_ms": 9}
+    passive = builder(rounding=PriceRounding.PASSIVE)
+    assert passive.trigger("stop_loss", "4000.009", 1000, **values).trigger_price == (
+        400_001
+    )
+    with pytest.raises(InvalidOrderError, match="tick size"):
+        builder(rounding=PriceRounding.REFUSE).trigger(
+            "stop_loss", "4000.009", 1000, **values
+        )
+
+
+def twap(size=1, price=4000, **changes):
+    values = {"client_order_index": 5, "duration_s": 3600, "reduce_only": False}
+    return builder().twap(size, price, **{**values, **changes})
+
+
+def test_a_sliced_order_ends_with_its_duration():
+    order = twap(-1)
+    assert (order.order_type, order.time_in_force) == (OrderType.TWAP, 1)
+    assert (order.is_ask, order.trigger_price) == (True, 0)
+    assert order.order_expiry == int((NOW + 3600) * 1000)
+    assert twap(duration_s=86_400).order_expiry == int((NOW + 86_395) * 1000)
+    for wrong in (299, 86_401, 1.5, None):
+        with pytest.raises(InvalidOrderError, match=r"^duration_s"):
+            twap(duration_s=wrong)
+
+
+def test_a_change_may_keep_the_size_of_an_order_with_a_trigger():
+    assert modify(quantity=None, trigger_price=3999).base_amount == 0
+
+
+def test_the_bound_stays_within_what_the_wire_can_carry():
+    assert builder().bound(Decimal(4000), buy=False, bps=10_000) == Decimal("0.01")
+    highest = builder().bound(Decimal(42_949_672), buy=True, bps=10_000)
+    assert highest == Decimal("42949672.95")

@@ -9,13 +9,13 @@ import pytest
 
 from wrappy import CredentialsError, LighterDealer, VenueUnavailableError, WsInfo
 from wrappy.lighter.config import DealerConfig
+from wrappy.lighter.lane import LARGEST_BATCH, KeyLane
 from wrappy.lighter.link import (
-    LARGEST_BATCH,
     ExchangeLink,
-    KeyLane,
     acquire_link,
     release_link,
 )
+from wrappy.lighter.token import Token
 
 DETAILS, KEYS = "/api/v1/orderBookDetails", "/api/v1/apikeys"
 
@@ -46,7 +46,7 @@ def test_a_lane_takes_the_largest_batch_there_may_be():
     DealerConfig(max_ws_batch=LARGEST_BATCH)
 
 
-def test_a_link_counts_for_the_tier_of_its_first_user():
+async def test_a_link_counts_for_the_tier_of_its_first_user():
     link = ExchangeLink(DealerConfig(base_url="http://127.0.0.1:1"))
     assert link.pace.requests == 0
 
@@ -91,3 +91,53 @@ async def test_a_dealers_pace_counts_whatever_an_overlay_began_with(caplog):
     assert "standard_account=False" in caplog.text
     release_link(link)
     release_link(link)
+
+
+class Limits:
+    """Answers the question for the tier, or fails."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.asked = 0
+
+    async def get(self, path, params=None, *, token=None):
+        self.asked += 1
+        assert (path, params, token) == (
+            "/api/v1/accountLimits",
+            {"account_index": 5},
+            "a token",
+        )
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Tokens:
+    async def get(self):
+        return Token("a token", 0)
+
+
+async def test_the_tier_is_asked_for_once_when_no_setting_tells_it():
+    config = DealerConfig(base_url="http://127.0.0.1:1", account_index=5)
+    link, rest = ExchangeLink(config), Limits({"user_tier": "premium"})
+    assert link.pace.state().assumed
+    for _ in range(2):
+        await link.learn_tier(rest, config, Tokens())
+    state = link.pace.state()
+    assert (state.tier, state.assumed, rest.asked) == ("premium", False, 1)
+
+
+async def test_without_an_answer_the_slowest_pace_stands_in(caplog):
+    config = DealerConfig(base_url="http://127.0.0.1:1", account_index=5)
+    link, rest = ExchangeLink(config), Limits(VenueUnavailableError(500, "oops"))
+    await link.learn_tier(rest, config, Tokens())
+    assert link.pace.state().assumed
+    assert "slowly" in caplog.text
+
+
+async def test_a_setting_that_tells_the_tier_is_believed():
+    config = DealerConfig(base_url="http://127.0.0.1:1", standard_account=True)
+    link, rest = ExchangeLink(config), Limits({})
+    await link.learn_tier(rest, config, Tokens())
+    assert rest.asked == 0
+    assert link.pace.state().tier == "standard"

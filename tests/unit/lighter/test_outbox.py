@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
 
 import pytest
 
-from wrappy import OrderRejectedError, SendOutcomeUnknownError, SignerError
+from wrappy import (
+    OrderRejectedError,
+    RateLimitedError,
+    SendOutcomeUnknownError,
+    SignerError,
+)
+from wrappy.errors import JournalError
 from wrappy.lighter.config import DealerConfig
 from wrappy.lighter.doors import SendReply
 from wrappy.lighter.outbox import Outbox
 from wrappy.lighter.sender import Sent
 from wrappy.model import OrderStatus
-from wrappy.protocol.transactions import (
+from wrappy.protocol.intents import (
     CancelOrder,
+    CreateGroupedOrders,
     CreateOrder,
     ModifyOrder,
     SignedTx,
@@ -22,6 +30,8 @@ from wrappy.protocol.transactions import (
 
 
 class FailingSender:
+    depth = 1
+
     def __init__(self, error):
         self.error = error
 
@@ -32,12 +42,21 @@ class FailingSender:
 class Accepting:
     """Accepts everything, or loses it and settles it later."""
 
+    depth = 1
+
     def __init__(self):
+        self.sent = []
+        self.ends = []
         self.lose = False
         self.settle = None
         self.refuse = None
 
-    async def send(self, entries, *, on_lost, on_settled, **_):
+    def ended(self, tx_hash):
+        self.ends.append(tx_hash)
+
+    async def send(self, entries, listeners, **_):
+        entries = tuple(listeners.admit(entries))
+        self.sent.append([entry.intent for entry in entries])
         if self.refuse is not None:
             error, self.refuse = self.refuse, None
             raise error
@@ -46,18 +65,19 @@ class Accepting:
             for n, e in enumerate(entries)
         ]
         if self.lose:
-            self.settle = partial(on_settled, tuple(entries))
-            on_lost(entries)
+            hashes = [tx.tx_hash for tx in txs]
+            self.settle = partial(listeners.on_settled, entries, hashes)
+            listeners.on_lost(entries, hashes)
             raise SendOutcomeUnknownError([7], ["00"])
         reply = SendReply(tuple(tx.tx_hash for tx in txs), None, None, "")
-        return Sent(tuple(entries), tuple(txs), reply)
+        return Sent(entries, tuple(txs), reply)
 
 
 @pytest.fixture
 async def resting():
     """An outbox whose order 7 was accepted, and its sender."""
     sender = Accepting()
-    made = Outbox(DealerConfig(), sender, logging.getLogger("LighterDealer.tx"))
+    made = Outbox(DealerConfig(), [sender], logging.getLogger("LighterDealer.tx"))
     made.put(CreateOrder(0, 7, 500, 100_000, False), touches=7, is_cancel=False)
     await made.flush()
     return made, sender
@@ -114,7 +134,7 @@ async def test_a_lost_change_counts_until_it_is_known_to_have_failed(resting):
         with pytest.raises(SendOutcomeUnknownError):
             await outbox.flush()
         assert outbox.aimed(7) == (111_100, 500)
-        sender.settle(executed)
+        sender.settle([executed])
         assert outbox.aimed(7) == (expected, 500)
 
 
@@ -126,7 +146,7 @@ async def test_a_lost_cancel_that_was_executed_shows_as_one(resting):
     with pytest.raises(SendOutcomeUnknownError):
         await outbox.flush()
     assert outbox.orders.get(7).status is OrderStatus.OPEN
-    sender.settle(True)
+    sender.settle([True])
     assert outbox.orders.get(7).status is OrderStatus.PENDING_CANCEL
 
 
@@ -134,7 +154,7 @@ async def test_a_lost_cancel_that_was_executed_shows_as_one(resting):
 def outbox():
     made = Outbox(
         DealerConfig(),
-        FailingSender(SignerError("no library")),
+        [FailingSender(SignerError("no library"))],
         logging.getLogger("LighterDealer.tx"),
     )
     made.put(CreateOrder(0, 7, 500, 100_000, False), touches=7, is_cancel=False)
@@ -185,3 +205,103 @@ def test_an_order_that_ended_has_no_target_any_more(outbox):
     outbox.report(row("canceled"))
     assert outbox.aimed(7) is None
     assert outbox.aimed(8) is None
+
+
+# ----------------------------------------------------------- order and lifetime
+
+
+def group(*cois):
+    orders = tuple(CreateOrder(0, coi, 500, 100_000, is_ask=False) for coi in cois)
+    return CreateGroupedOrders(2, orders)
+
+
+async def test_a_cancel_goes_back_behind_an_order_that_waits_again(caplog):
+    """One flush took the order and was throttled while another had its cancel."""
+    sender = Accepting()
+    outbox = Outbox(DealerConfig(), [sender], logging.getLogger("LighterDealer.tx"))
+    throttled, gate = asyncio.Event(), asyncio.Event()
+    accept = sender.send
+
+    async def slow(entries, listeners, **_):
+        throttled.set()
+        await gate.wait()
+        raise RateLimitedError(429, "slow down")
+
+    sender.send = slow
+    outbox.put(CreateOrder(0, 7, 500, 100_000, False), touches=7, is_cancel=False)
+    first = asyncio.create_task(outbox.flush())
+    await throttled.wait()
+    sender.send = accept
+    outbox.put(CancelOrder(0, 7), touches=7, is_cancel=True)
+    assert (await outbox.flush())["count"] == 0
+    assert "waits behind it" in caplog.text
+    gate.set()
+    with pytest.raises(RateLimitedError):
+        await first
+    result = await outbox.flush()
+    assert [type(intent) for intent in sender.sent[-1]] == [CreateOrder, CancelOrder]
+    assert result["count"] == 2
+
+
+async def test_the_orders_of_a_group_live_and_end_together():
+    sender = Accepting()
+    outbox = Outbox(DealerConfig(), [sender], logging.getLogger("LighterDealer.tx"))
+    outbox.put(group(7, 8), touches=7, is_cancel=False)
+    assert {outbox.orders.get(coi).status for coi in (7, 8)} == {OrderStatus.QUEUED}
+    (outcome,) = (await outbox.flush())["orders"]
+    assert outcome == {
+        "client_order_index": 7,
+        "tx_hash": "00",
+        "outcome": "accepted",
+    }
+    assert {outbox.orders.get(coi).tx_hash for coi in (7, 8)} == {"00"}
+    outbox.report(row("canceled"))
+    assert sender.ends == []
+    outbox.report(row("filled", client_order_index=8, filled_base_amount="0.0500"))
+    assert sender.ends == ["00"]
+
+
+async def test_a_report_that_is_quicker_than_the_answer_ends_the_order_as_well():
+    sender = Accepting()
+    outbox = Outbox(DealerConfig(), [sender], logging.getLogger("LighterDealer.tx"))
+    outbox.put(CreateOrder(0, 7, 500, 100_000, False), touches=7, is_cancel=False)
+    outbox.report(row("canceled"))
+    await outbox.flush()
+    assert sender.ends == ["00"]
+
+
+async def test_a_full_disk_keeps_new_orders_and_sends_the_cancels_beside_them(tmp_path):
+    sender = Accepting()
+    outbox = Outbox(DealerConfig(), [sender], logging.getLogger("LighterDealer.tx"))
+    accept = sender.send
+
+    async def full(entries, listeners, **rest):
+        if not all(entry.is_cancel for entry in entries):
+            raise JournalError(tmp_path, "failed", "make room")
+        return await accept(entries, listeners, **rest)
+
+    sender.send = full
+    outbox.put(CancelOrder(0, 9), touches=9, is_cancel=True)
+    outbox.put(CreateOrder(0, 7, 500, 100_000, False), touches=7, is_cancel=False)
+    with pytest.raises(JournalError):
+        await outbox.flush()
+    assert sender.sent == [[CancelOrder(0, 9)]]
+    assert len(outbox) == 1, "the order waits for room"
+    sender.send = accept
+    assert (await outbox.flush())["client_order_indices"] == [7]
+
+
+async def test_the_outcome_of_each_transaction_of_a_cut_batch_is_its_own():
+    sender = Accepting()
+    outbox = Outbox(DealerConfig(), [sender], logging.getLogger("LighterDealer.tx"))
+    for coi in (7, 8):
+        outbox.put(
+            CreateOrder(0, coi, 500, 100_000, False), touches=coi, is_cancel=False
+        )
+    sender.lose = True
+    with pytest.raises(SendOutcomeUnknownError):
+        await outbox.flush()
+    assert outbox.orders.get(8).tx_hash == "01"
+    sender.settle([True, False])
+    assert outbox.orders.get(7).status is OrderStatus.SENT
+    assert outbox.orders.get(8).status is OrderStatus.REJECTED

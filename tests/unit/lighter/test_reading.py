@@ -12,6 +12,8 @@ from wrappy.lighter.reading import (
     account_in,
     balance_in,
     decimal,
+    fill_in,
+    order_report,
     position_of,
     positions_in,
     public_trade,
@@ -228,3 +230,63 @@ def test_a_transaction_tells_when_it_was_queued():
 def test_a_transaction_without_a_status_is_not_read(status):
     with pytest.raises(ProtocolError, match="status"):
         transaction_in({"status": status})
+
+
+def test_the_exchanges_word_on_an_order_is_read_whole():
+    told = {
+        **ORDER,
+        "type": "stop-loss",
+        "price": "4050.00",
+        "filled_quote_amount": "101.250000",
+        "trigger_price": "4060.00",
+        "reduce_only": True,
+        "parent_order_index": 9,
+    }
+    report = order_report(told)
+    assert (report.client_order_index, report.market_index) == (77, 3)
+    assert (report.side, report.status, report.is_live) == (Side.SELL, "open", True)
+    assert (report.price, report.size, report.filled) == (
+        Decimal("4050.00"),
+        Decimal("0.1"),
+        Decimal("0.025"),
+    )
+    assert (report.average_price, report.trigger_price) == (4050, 4060)
+    assert (report.reduce_only, report.parent_order_index) == (True, 9)
+    ended = order_report({**ORDER, "status": "canceled-oco", "parent_order_index": 0})
+    assert (ended.is_live, ended.trigger_price, ended.parent_order_index) == (
+        False,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("account", "side", "is_maker", "coi", "fee"),
+    [
+        (5, Side.SELL, True, 11, "0.016200"),
+        (6, Side.BUY, False, 12, "0.113400"),
+    ],
+)
+def test_a_trade_is_read_from_the_accounts_own_side(account, side, is_maker, coi, fee):
+    row = {
+        **TRADE,
+        "price": "4050.00",
+        "ask_account_id": 5,
+        "bid_account_id": 6,
+        "ask_client_id": 11,
+        "bid_client_id": 12,
+        "ask_id": 2**48 + 1,
+        "bid_id": 2**48 + 2,
+        "maker_fee": 40,
+        "taker_fee": 280,
+    }
+    fill = fill_in(row, account)
+    assert (fill.side, fill.is_maker, fill.client_order_index) == (side, is_maker, coi)
+    assert fill.fee == Decimal(fee)
+    assert (fill.trade_id, fill.market_index) == (9, 3)
+    with pytest.raises(ProtocolError, match="not this account's"):
+        fill_in(row, 7)
+
+
+def test_a_flat_position_is_a_plain_zero():
+    assert str(position_of({**POSITION, "position": "0.0000"}).size) == "0"
