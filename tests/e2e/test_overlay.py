@@ -124,12 +124,13 @@ async def test_an_order_that_has_ended_is_answered_at_once(
     coi = answer["client_order_index"]
     await trader.flush()
     await overlay.wait_order_by_coi(coi)
-    await trader.cancel_order_by_coi(coi)
-    await trader.flush()
-    await eventually(lambda: quiet_venue.ledger.orders()[0].status == "canceled")
+    # The stream may tell of the end before the answer to the flush is here.
     told = []
     overlay.on_orders = told.extend
+    await trader.cancel_order_by_coi(coi)
+    await trader.flush()
     await eventually(lambda: told)
+    assert quiet_venue.ledger.orders()[0].status == "canceled"
     order = await overlay.wait_order_by_coi(coi, timeout=0.0)
     assert order["status"] == "canceled"
 

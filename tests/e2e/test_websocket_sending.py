@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from wrappy import (
-    ConnectError,
     OrderRejectedError,
     ProtocolError,
     RequestTimeoutError,
@@ -127,16 +126,23 @@ async def test_a_frame_that_never_arrives_is_sent_again_and_executed_once(wire):
     assert created(venue) == lost
 
 
-async def test_without_a_door_everything_stays_queued(wire):
+async def test_while_there_is_no_door_rest_stands_in_and_it_is_told_once(wire, caplog):
     relay, trader, venue = wire
+    caplog.set_level("INFO")
     relay.door_open = False
-    cois = await queue(trader)
-    with pytest.raises(ConnectError):
+    cois = []
+    for _ in range(2):
+        cois += await queue(trader)
         await trader.flush()
-    assert trader.orders.get(cois[0]).status is OrderStatus.QUEUED
+    assert created(venue) == cois
+    assert relay.paths().count("/api/v1/sendTx") == 2
+    assert caplog.text.count("REST stands in") == 1
     relay.door_open = True
+    cois += await queue(trader)
     await trader.flush()
     assert created(venue) == cois
+    assert relay.paths().count("/api/v1/sendTx") == 2
+    assert "stream is back" in caplog.text
 
 
 async def test_frames_that_are_no_answer_are_passed_over(wire):

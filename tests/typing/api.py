@@ -9,7 +9,17 @@ from typing_extensions import assert_type
 
 from wrappy import DealerConfig, LighterDealer, SendOutcomeUnknownError, WsInfo
 from wrappy.lighter.config import ApiKeyConfig
-from wrappy.model import Market, OrderStatus, Position, Receipt, ReceiptStage
+from wrappy.lighter.results import (
+    CloseReport,
+    DeadManState,
+    Fill,
+    FlushResult,
+    GroupedOrders,
+    MarginSetting,
+    OrderReport,
+    OrderResult,
+)
+from wrappy.model import Market, OrderStatus, Position, Receipt, ReceiptStage, Side
 
 if TYPE_CHECKING:
     from wrappy.errors import InvalidOrderError, VenueError, WrappyError
@@ -73,6 +83,72 @@ async def dealer_calls() -> None:
     assert_type(balance["available_balance"], Decimal)
     assert_type(await dealer.fetch_my_position("ETH"), Decimal)
     await dealer.aclose()
+
+
+async def kinds_of_orders(dealer: LighterDealer, ws: WsInfo) -> None:
+    """Times in force, triggers, groups, slices, closing."""
+    dealer.attach_prices(ws)
+    dealer.attach_prices(None)
+    ioc = await dealer.create_limit_order(4050, 1, time_in_force="ioc")
+    assert_type(ioc, OrderResult)
+    await dealer.create_limit_order(4050, 1, expiry_s=600, client_order_index=7)
+    await dealer.create_limit_order(4050, 1, time_in_force="gtc")  # type: ignore[arg-type]
+    await dealer.create_market_order(1, slippage_bps=20, client_order_index=8)
+
+    stop = await dealer.create_stop_loss(3900, -0.1, slippage_bps=50)
+    assert_type(stop["trigger_price"], Decimal)
+    await dealer.create_take_profit("4200.5", -0.1, price=4199, expiry_s=86_400)
+    await dealer.create_twap_order(Decimal(5), duration_s=3600, price=4100)
+
+    bracket = await dealer.create_bracket(
+        4050, 0.1, take_profit=4200, stop_loss=3900, stop_loss_price=3890
+    )
+    assert_type(bracket, GroupedOrders)
+    assert_type(bracket.entry, int | None)
+    assert_type(bracket.client_order_indices, tuple[int, ...])
+    assert_type(
+        await dealer.create_oco(-0.1, take_profit=4200, stop_loss=3900), GroupedOrders
+    )
+    assert_type(await dealer.create_oto(4050, 0.1, stop_loss=3900), GroupedOrders)
+
+    report = await dealer.close_position(size=0.05, slippage_bps=30)
+    assert_type(report, CloseReport)
+    assert_type(report.after, Decimal)
+    assert_type(report.is_flat, bool)
+    assert_type(report.orders, tuple[Receipt, ...])
+
+
+async def controls(dealer: LighterDealer) -> None:
+    """Cancel-all, the dead man's switch, leverage, margin."""
+    assert_type(await dealer.cancel_all_orders(everywhere=True), FlushResult)
+    assert_type(await dealer.schedule_cancel_all(600), float)
+    assert_type(await dealer.abort_scheduled_cancel(), FlushResult)
+    state = await dealer.arm_dead_man(300)
+    assert_type(state, DeadManState)
+    assert_type(state.armed_until_s, float | None)
+    assert_type(dealer.dead_man, DeadManState | None)
+    await dealer.disarm_dead_man()
+    setting = await dealer.set_leverage(5, margin_mode="isolated")
+    assert_type(setting, MarginSetting)
+    assert_type(setting.initial_margin_fraction, int)
+    await dealer.set_leverage(initial_margin_fraction=500)
+    assert_type(await dealer.change_margin("12.5", add=False), MarginSetting)
+    await dealer.aclose(disarm=False)
+
+
+async def reads(dealer: LighterDealer) -> None:
+    """What an account asks about itself."""
+    assert_type(await dealer.fetch_open_orders(everywhere=True), list[dict[str, Any]])
+    order = await dealer.fetch_order(7)
+    assert_type(order, OrderReport | None)
+    ended = await dealer.fetch_ended_orders(10, everywhere=True)
+    assert_type(ended, list[OrderReport])
+    assert_type(ended[0].side, Side)
+    assert_type(ended[0].average_price, Decimal | None)
+    fills = await dealer.fetch_my_trades(50, since_s=1.8e9)
+    assert_type(fills, list[Fill])
+    assert_type(fills[0].fee, Decimal)
+    assert_type(await dealer.fetch_positions(), list[Position])
 
 
 async def overlay_calls() -> None:

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from wrappy._core.scaling import PriceRounding
 from wrappy.errors import InvalidOrderError
-from wrappy.lighter.intents import (
-    checked_coi,
-    checked_order_index,
-)
+from wrappy.lighter.arguments import checked_coi, checked_order_index
+from wrappy.lighter.grouped import OrderGroups
 from wrappy.lighter.outbox import require_no_batch
 from wrappy.lighter.results import BatchResult, OrderResult
-from wrappy.lighter.session import AccountSession
-from wrappy.protocol.transactions import CancelAllOrders
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-    from decimal import Decimal
+    from collections.abc import AsyncIterator
 
+    from wrappy.lighter.intents import TimeInForceWord
     from wrappy.lighter.results import FlushResult
     from wrappy.model import Money
-    from wrappy.protocol.transactions import CreateOrder
 
 
-class LighterDealer(AccountSession):
+class LighterDealer(OrderGroups):
     """Sends orders for one market of one account.
 
     Make one with `await LighterDealer.create(config)` or `from_config`, and close it
@@ -42,6 +38,9 @@ class LighterDealer(AccountSession):
         *,
         post_only: bool = False,
         reduce_only: bool = False,
+        time_in_force: TimeInForceWord = "gtt",
+        expiry_s: int | None = None,
+        client_order_index: int | None = None,
     ) -> OrderResult:
         """Queue a limit order; `flush` sends it.
 
@@ -52,20 +51,27 @@ class LighterDealer(AccountSession):
                 zero to whole lots.
             post_only: cancel it rather than let it trade at once.
             reduce_only: only shrink a position.
+            time_in_force: `gtt` rests until it expires, `ioc` trades at once and
+                is gone, `post_only` is `gtt` with `post_only=True`.
+            expiry_s: life in seconds, 300 s to 30 days; None takes the settings'.
+            client_order_index: a number of your own, `1..2**48-1`, that no order of
+                the account ever had; None takes the next one.
 
         Returns:
             The order's `client_order_index`, and price and size after rounding.
 
         Raises:
-            InvalidOrderError: price or size cannot be sent; nothing is queued.
+            InvalidOrderError: an argument is wrong; nothing is queued.
         """
         self._require_open()
         intent = self._build.limit(
             price,
             size,
-            client_order_index=self._cois.next(),
+            client_order_index=self._number(client_order_index),
             post_only=post_only,
             reduce_only=reduce_only,
+            time_in_force=time_in_force,
+            expiry_s=expiry_s,
         )
         return self._enter(intent)
 
@@ -78,6 +84,8 @@ class LighterDealer(AccountSession):
         avg_execution_price: Money | None = None,
         *,
         reduce_only: bool = False,
+        slippage_bps: int | None = None,
+        client_order_index: int | None = None,
     ) -> OrderResult:
         """Send a market order now, behind whatever is queued.
 
@@ -88,26 +96,36 @@ class LighterDealer(AccountSession):
         Args:
             size: in the base asset, positive buys, negative sells.
             avg_execution_price: worst average price accepted, in USDC; None takes
-                the best opposite price and `slippage_bps` of the settings.
+                the best opposite price and `slippage_bps`.
             reduce_only: only shrink a position.
+            slippage_bps: bound without a price, 1e-4 of the best opposite price, of
+                an attached stream or else asked for; None takes the settings'.
+            client_order_index: a number of your own, never used before.
 
         Raises:
-            InvalidOrderError: size or price cannot be sent, or there is no opposite
-                price to take a bound from.
+            InvalidOrderError: an argument is wrong, or there is no opposite price
+                to take a bound from.
             VenueError, TransportError: see `flush`.
         """
         self._require_open()
-        # A size that cannot be sent is found before the book is asked for.
+        bps = self._slippage(
+            slippage_bps, avg_execution_price, field="avg_execution_price"
+        )
+        # What cannot be sent is found before the book is asked for.
         checked = self._build.at_market(
             size,
-            1 if avg_execution_price is None else avg_execution_price,
-            client_order_index=self._cois.next(),
+            self.market.tick_size
+            if avg_execution_price is None
+            else avg_execution_price,
+            client_order_index=self._number(client_order_index),
             reduce_only=reduce_only,
         )
         if avg_execution_price is None:
+            buy = not checked.is_ask
+            best = await self._prices.opposite(buy=buy)
             checked = self._build.at_market(
                 size,
-                await self._bound(buy=not checked.is_ask),
+                self._build.bound(best, buy=buy, bps=bps),
                 client_order_index=checked.client_order_index,
                 reduce_only=reduce_only,
             )
@@ -181,16 +199,20 @@ class LighterDealer(AccountSession):
                 )
         record = self._outbox.orders.get(coi)
         ticks, lots = known or (0, 0)
+        # A change has to repeat the trigger that it keeps.
+        trigger = self._trigger_of(coi) if trigger_price is None else 0
+        kept_size = self.market.size(lots) if lots else None
         intent = self._build.modify(
             coi,
             is_ask=record.is_ask if record else False,
             price=self.market.price(ticks) if price is None else price,
-            quantity=self.market.size(lots) if quantity is None else quantity,
-            trigger_price=trigger_price,
+            quantity=kept_size if quantity is None else quantity,
+            trigger_price=self.market.price(trigger) if trigger else trigger_price,
         )
+        self._note_trigger(coi, intent.trigger_price)
         self._outbox.aim(coi, ticks=intent.price, lots=intent.base_amount)
         self._outbox.put(intent, touches=coi, is_cancel=False)
-        return OrderResult(
+        result = OrderResult(
             client_order_index=coi,
             status="queued",
             symbol=self.market.symbol,
@@ -198,6 +220,9 @@ class LighterDealer(AccountSession):
             price=self.market.price(intent.price),
             size=self.market.size(intent.base_amount),
         )
+        if intent.trigger_price:
+            result["trigger_price"] = self.market.price(intent.trigger_price)
+        return result
 
     async def cancel_order(self, order_index: int) -> OrderResult:
         """Queue a cancellation by the exchange's own index. Deprecated."""
@@ -228,20 +253,6 @@ class LighterDealer(AccountSession):
         self._outbox.put(intent, touches=index, is_cancel=False)
         return OrderResult(status="queued")
 
-    async def cancel_all_orders(self) -> FlushResult:
-        """Cancel every order of the account in this market, at once.
-
-        Raises:
-            UsageError: called inside `batch()`.
-            VenueError, TransportError: see `flush`.
-        """
-        self._require_open()
-        require_no_batch(self._outbox, "cancel_all_orders")
-        scope = object()
-        intent = CancelAllOrders(market_index=self.market.market_id)
-        self._outbox.put_in(scope, intent, touches=None, is_cancel=True)
-        return await self._outbox.flush(scope)
-
     async def batch_cancel_and_create(
         self,
         cancel_client_order_indices: Iterable[int] = (),
@@ -267,17 +278,18 @@ class LighterDealer(AccountSession):
         require_no_batch(self._outbox, "batch_cancel_and_create")
         canceled = [
             checked_coi(coi, field="cancel_client_order_indices")
-            for coi in cancel_client_order_indices
+            for coi in _listed(
+                cancel_client_order_indices, "cancel_client_order_indices"
+            )
         ]
         intents = [
             self._build.limit(
-                price,
-                size,
-                client_order_index=self._cois.next(),
+                *_pair(pair),
+                client_order_index=self._number(None),
                 post_only=post_only,
                 reduce_only=reduce_only,
             )
-            for price, size in new_limit_orders
+            for pair in _listed(new_limit_orders, "new_limit_orders")
         ]
         scope = object()
         for coi in canceled:
@@ -331,22 +343,21 @@ class LighterDealer(AccountSession):
         require_no_batch(self._outbox, "flush")
         return await self._outbox.flush()
 
-    async def _bound(self, *, buy: bool) -> Decimal:
-        best = await self._account.best_price(self.market.market_id, of_asks=buy)
-        return self._build.bound(best, buy=buy, bps=self.config.slippage_bps)
 
-    def _enter(self, intent: CreateOrder) -> OrderResult:
-        self._outbox.put(intent, touches=intent.client_order_index, is_cancel=False)
-        lots = -intent.base_amount if intent.is_ask else intent.base_amount
-        return OrderResult(
-            client_order_index=intent.client_order_index,
-            status="queued",
-            symbol=self.market.symbol,
-            market_index=intent.market_index,
-            side="sell" if intent.is_ask else "buy",
-            price=self.market.price(intent.price),
-            size=self.market.size(lots),
+def _listed(values: object, field: str) -> list[object]:
+    # A text and a mapping can be gone through as well, but not in this sense.
+    if isinstance(values, (str, bytes, dict)) or not isinstance(values, Iterable):
+        raise InvalidOrderError(field, values, "is no list")
+    return list(values)
+
+
+def _pair(value: object) -> tuple[Money, Money]:
+    if not isinstance(value, (tuple, list)) or len(value) != len(("price", "size")):
+        raise InvalidOrderError(
+            "new_limit_orders", value, "is no pair of price and size"
         )
+    price, size = value
+    return price, size
 
 
 def _deprecated(name: str, instead: str) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from wrappy._core.receipts import TransactionFate, TransactionReport
 from wrappy._core.scaling import fixed_to_int
 from wrappy.errors import ProtocolError
-from wrappy.lighter.results import BalanceResult
+from wrappy.lighter.results import BalanceResult, Fill, MarginSetting, OrderReport
 from wrappy.model import Position, Side, Trade
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ TRANSACTION_FATES = {
     3: TransactionFate.EXECUTED,
 }
 """What `status` of a transaction means."""
+
+LIVE_STATUSES = frozenset({"in-progress", "pending", "open"})
+"""Words of the exchange for orders that can still trade."""
+
+FEE_SCALE = 1_000_000
 
 
 def whole(row: Mapping[str, Any], field: str) -> int:
@@ -135,7 +140,8 @@ def position_of(row: Mapping[str, Any]) -> Position:
     return Position(
         market_id=whole(row, "market_id"),
         symbol=str(row.get("symbol") or ""),
-        size=sign * decimal(row, "position"),
+        # Not -1 * 0, which prints as -0.
+        size=sign * decimal(row, "position") or Decimal(0),
         average_entry_price=decimal(row, "avg_entry_price"),
         realized_pnl=decimal(row, "realized_pnl"),
         unrealized_pnl=decimal(row, "unrealized_pnl"),
@@ -200,3 +206,71 @@ def positions_in(rows: Iterable[Mapping[str, Any]]) -> list[Position]:
     """Return the positions of rows, flat ones left out."""
     positions = [position_of(row) for row in rows]
     return [position for position in positions if position.size]
+
+
+def margin_in(row: Mapping[str, Any]) -> MarginSetting:
+    """Return how a position is margined; its fraction is told in percent.
+
+    Raises:
+        ProtocolError: the row cannot be read.
+    """
+    percent = decimal(row, "initial_margin_fraction")
+    return MarginSetting(
+        initial_margin_fraction=int(percent * 100),
+        margin_mode="isolated" if row.get("margin_mode") == 1 else "cross",
+        allocated_margin=decimal(row, "allocated_margin"),
+    )
+
+
+def order_report(row: OrderDict) -> OrderReport:
+    """Return the exchange's word on one order.
+
+    Raises:
+        ProtocolError: the row cannot be read.
+    """
+    filled = decimal(row, "filled_base_amount")
+    status = str(row.get("status") or "")
+    return OrderReport(
+        client_order_index=whole(row, "client_order_index"),
+        order_index=whole(row, "order_index"),
+        market_index=whole(row, "market_index"),
+        side=Side.SELL if row.get("is_ask") else Side.BUY,
+        order_type=str(row.get("type") or ""),
+        status=status,
+        is_live=status in LIVE_STATUSES,
+        price=decimal(row, "price"),
+        size=decimal(row, "initial_base_amount"),
+        filled=filled,
+        average_price=decimal(row, "filled_quote_amount") / filled if filled else None,
+        trigger_price=decimal(row, "trigger_price") or None,
+        reduce_only=bool(row.get("reduce_only")),
+        parent_order_index=row.get("parent_order_index") or None,
+    )
+
+
+def fill_in(row: TradeDict, account_index: int) -> Fill:
+    """Return one trade as the account sees it.
+
+    Raises:
+        ProtocolError: the row cannot be read, or is somebody else's.
+    """
+    sells = row.get("ask_account_id") == account_index
+    if not sells and row.get("bid_account_id") != account_index:
+        raise ProtocolError(f"trade {row.get('trade_id')!r} is not this account's")
+    side = "ask" if sells else "bid"
+    is_maker = bool(row.get("is_maker_ask")) is sells
+    price, size = decimal(row, "price"), decimal(row, "size")
+    ticks = row.get("maker_fee" if is_maker else "taker_fee") or 0
+    return Fill(
+        trade_id=whole(row, "trade_id"),
+        market_index=whole(row, "market_id"),
+        client_order_index=row.get(f"{side}_client_id") or 0,
+        order_index=whole(row, f"{side}_id"),
+        side=Side.SELL if sells else Side.BUY,
+        price=price,
+        size=size,
+        is_maker=is_maker,
+        # Fees are told in 1e-6 of the quote amount.
+        fee=price * size * ticks / FEE_SCALE,
+        timestamp_ms=whole(row, "timestamp"),
+    )

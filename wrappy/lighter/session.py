@@ -5,13 +5,23 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
-from wrappy.errors import UsageError
+from wrappy.errors import InvalidOrderError, UsageError
+from wrappy.lighter.arguments import (
+    checked_coi,
+    checked_flag,
+    checked_seconds,
+    checked_whole,
+)
 from wrappy.lighter.assembly import assemble
 from wrappy.lighter.coi_store import coi_store
 from wrappy.lighter.config import DealerConfig, load_config
+from wrappy.lighter.environment import NATIVE, Environment
 from wrappy.lighter.intents import IntentBuilder
+from wrappy.lighter.prices import ReferencePrices
+from wrappy.lighter.reading import fill_in, order_report
 from wrappy.lighter.receipts import Receipts
 
 if TYPE_CHECKING:
@@ -24,8 +34,17 @@ if TYPE_CHECKING:
 
     from wrappy._core.orders import OrderTable
     from wrappy.lighter.assembly import DealerParts
-    from wrappy.lighter.results import BalanceResult, OrderDict
-    from wrappy.model import Market, Receipt
+    from wrappy.lighter.prices import PriceSource
+    from wrappy.lighter.results import BalanceResult, Fill, OrderDict, OrderReport
+    from wrappy.model import Market, Position, Receipt
+
+logger = logging.getLogger("wrappy.session")
+
+MOST_ROWS = 10_000
+"""Rows that one call may page through."""
+
+LAST_MARKET = 254
+"""Perpetual markets end there (official signer constants)."""
 
 
 class AccountSession:
@@ -37,12 +56,20 @@ class AccountSession:
         self._outbox = parts.outbox
         self._account = parts.account
         self._build = IntentBuilder(
-            parts.market, parts.config.price_rounding, parts.config.order_lifetime_s
+            parts.market,
+            parts.config.price_rounding,
+            parts.config.order_lifetime_s,
+            clock=parts.environment.unix_s,
         )
         self._cois = coi_store(parts.config.state_dir)
         self._receipts = Receipts(
-            parts.outbox.orders, parts.account, parts.market, enter=parts.outbox.report
+            parts.outbox.orders,
+            parts.account,
+            parts.market,
+            enter=parts.outbox.report,
+            unix_s=parts.environment.unix_s,
         )
+        self._prices = ReferencePrices(parts.account, parts.market)
         self._closed = False
 
     @property
@@ -56,19 +83,33 @@ class AccountSession:
         return self._parts.market
 
     @classmethod
-    async def create(cls, config: DealerConfig, *, logger: Any = None) -> Self:
+    async def create(
+        cls,
+        config: DealerConfig,
+        *,
+        logger: Any = None,
+        environment: Environment = NATIVE,
+    ) -> Self:
         """Check settings, market, key and chain with the exchange; return a dealer.
 
         Args:
             config: settings; what they lack is taken from `LIGHTER_*` variables.
             logger: a `logging.Logger`, or an object with `log_info` and the like.
+            environment: clocks, connections and signers; a simulation brings its
+                own.
 
         Raises:
             ConfigError, UnknownMarketError, CredentialsError: the settings do not
                 fit; no order was sent.
             VenueError, TransportError: the exchange could not be asked.
         """
-        return cls(await assemble(config, logger))
+        dealer = cls(await assemble(config, logger, environment))
+        try:
+            await dealer._begin()
+        except BaseException:
+            await dealer.aclose()
+            raise
+        return dealer
 
     @classmethod
     async def from_config(
@@ -125,6 +166,7 @@ class AccountSession:
         if self._closed:
             return
         self._closed = True
+        self._account.close()
         try:
             await self._receipts.aclose()
             await self._outbox.aclose("the dealer was closed")
@@ -137,7 +179,7 @@ class AccountSession:
         None for an order that this dealer does not know, or has forgotten: ended
         orders are kept a thousand long.
         """
-        return self._receipts.receipt(client_order_index)
+        return self._receipts.receipt(checked_coi(client_order_index))
 
     async def wait_settled(
         self, client_order_index: int, timeout: float = 5.0
@@ -160,17 +202,126 @@ class AccountSession:
                 it, or the dealer is closed, also meanwhile.
         """
         self._require_open()
-        return await self._receipts.wait(client_order_index, timeout)
+        return await self._receipts.wait(
+            checked_coi(client_order_index),
+            checked_seconds(timeout, field="timeout"),
+        )
+
+    def attach_prices(self, source: PriceSource | None) -> None:
+        """Take bounds and checks from a stream, instead of asking for the book.
+
+        Args:
+            source: a `WsInfo` of this dealer's market; None ends it.
+
+        Raises:
+            ConfigError: it streams another market.
+        """
+        self._prices.attach(source)
 
     async def fetch_open_orders(
-        self, market_index: int | None = None
+        self, market_index: int | None = None, *, everywhere: bool = False
     ) -> list[OrderDict]:
-        """Return the account's live orders of a market, this dealer's by default."""
+        """Return the account's live orders, waiting ones included.
+
+        Args:
+            market_index: a market; this dealer's by default.
+            everywhere: those of all markets.
+
+        Raises:
+            InvalidOrderError: no market index, or both arguments are given.
+            UnknownMarketError: the exchange has no such market.
+        """
         self._require_open()
-        market = self.market.market_id if market_index is None else market_index
+        market: int | None = self.market.market_id
+        if market_index is not None:
+            market = checked_whole(market_index, 0, LAST_MARKET, field="market_index")
+            await self._account.check_market(market)
+        if checked_flag(everywhere, field="everywhere"):
+            if market_index is not None:
+                raise InvalidOrderError(
+                    "market_index", market_index, "contradicts everywhere=True"
+                )
+            market = None
         rows = await self._account.open_orders(market)
         self.feed_ws_orders(rows)
         return rows
+
+    async def fetch_order(self, client_order_index: int) -> OrderReport | None:
+        """Return the exchange's word on an order, live or ended, in any market.
+
+        Returns:
+            None when it is neither among the live orders nor among the account's
+            ten thousand latest ended ones.
+        """
+        self._require_open()
+        coi = checked_coi(client_order_index)
+        # Live ones first: an order that ends meanwhile is in the second list.
+        rows = await self.fetch_open_orders(everywhere=True)
+        cursor: str | None = None
+        read = 0
+        while True:
+            for row in rows:
+                if row.get("client_order_index") == coi:
+                    self.feed_ws_orders([row])
+                    return order_report(row)
+            if read >= MOST_ROWS or (read and cursor is None):
+                return None
+            rows, cursor = await self._account.ended_orders(cursor)
+            read += max(1, len(rows))
+
+    async def fetch_ended_orders(
+        self, limit: int = 100, *, everywhere: bool = False
+    ) -> list[OrderReport]:
+        """Return the latest ended orders, newest first.
+
+        Args:
+            limit: how many at most, 1..10000; a hundred are one request.
+            everywhere: those of all markets, not only this dealer's.
+        """
+        self._require_open()
+        most = checked_whole(limit, 1, MOST_ROWS, field="limit")
+        market = self._market_unless(everywhere)
+        found: list[OrderReport] = []
+        cursor: str | None = None
+        while len(found) < most:
+            rows, cursor = await self._account.ended_orders(cursor, market_index=market)
+            self.feed_ws_orders(rows)
+            found += map(order_report, rows)
+            if cursor is None:
+                break
+        return found[:most]
+
+    async def fetch_my_trades(
+        self,
+        limit: int = 100,
+        *,
+        since_s: float | None = None,
+        everywhere: bool = False,
+    ) -> list[Fill]:
+        """Return the account's latest trades, newest first.
+
+        Args:
+            limit: how many at most, 1..10000; a hundred are one request.
+            since_s: none before this moment, unix seconds.
+            everywhere: those of all markets, not only this dealer's.
+        """
+        self._require_open()
+        most = checked_whole(limit, 1, MOST_ROWS, field="limit")
+        market = self._market_unless(everywhere)
+        since_ms = None
+        if since_s is not None:
+            latest = checked_seconds(since_s, field="since_s", most=1e11)
+            since_ms = int(latest * 1000)
+        found: list[Fill] = []
+        cursor: str | None = None
+        while len(found) < most:
+            rows, cursor = await self._account.own_trades(
+                cursor, market_index=market, since_ms=since_ms
+            )
+            found += (fill_in(row, self._account.account_index) for row in rows)
+            if cursor is None:
+                break
+        return found[:most]
 
     async def fetch_my_balance(self) -> BalanceResult:
         """Return the account's money in USDC."""
@@ -187,16 +338,33 @@ class AccountSession:
             UnknownMarketError: no such market.
         """
         self._require_open()
+        if symbol is not None and not isinstance(symbol, str):
+            raise InvalidOrderError("symbol", symbol, "is no market's name")
         return await self._account.position(symbol or self.market.symbol)
+
+    async def fetch_positions(self) -> list[Position]:
+        """Return the account's positions in all markets, flat ones left out."""
+        self._require_open()
+        return await self._account.positions()
 
     def feed_ws_orders(self, orders: Iterable[OrderDict]) -> None:
         """Take the exchange's word on orders, as `WsInfo.on_orders` delivers it.
 
-        A row that cannot be read is logged and skipped; the others count.
+        Orders of other markets are left alone. A row that cannot be read is logged
+        and skipped; the others count.
         """
         for row in orders:
-            if row.get("market_index") == self.market.market_id:
+            if not isinstance(row, dict):
+                logger.error("unreadable order report: a %s", type(row).__name__)
+            elif row.get("market_index") == self.market.market_id:
                 self._outbox.report(row)
+
+    async def _begin(self) -> None:
+        """Do what a new dealer does before anybody has it."""
+
+    def _market_unless(self, everywhere: bool) -> int | None:  # noqa: FBT001 - passed on
+        whole_account = checked_flag(everywhere, field="everywhere")
+        return None if whole_account else self.market.market_id
 
     def _require_open(self) -> None:
         if self._closed:

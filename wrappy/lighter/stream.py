@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wrappy._core.stream import StreamEvent, StreamSession
+    from wrappy.lighter.environment import StreamConnection
     from wrappy.lighter.logs import LogSink
     from wrappy.lighter.token import TokenSource
-    from wrappy.lighter.transport import StreamDoor
 
 QUIET_LIFE_S = 10.0
 """A connection that lived this long was a good one: the next pause is short again."""
@@ -40,18 +40,21 @@ class SupervisedStream:
         on_event: called for every event, in order.
         on_closed: called when a connection has ended.
         log: where to tell of connections and refusals.
+        unix_s: unix seconds, to know how long a token still holds.
     """
 
     def __init__(
         self,
-        door: StreamDoor,
+        door: StreamConnection,
         session: StreamSession,
         *,
         tokens: TokenSource | None,
         on_event: Callable[[StreamEvent], None],
         on_closed: Callable[[], None],
         log: LogSink,
+        unix_s: Callable[[], float] = time.time,
     ) -> None:
+        self._unix_s = unix_s
         self._door = door
         self._session = session
         self._tokens = tokens
@@ -67,7 +70,7 @@ class SupervisedStream:
         """Connect, talk, start over; ends only when cancelled."""
         try:
             while True:
-                started = time.monotonic()
+                started = _now()
                 try:
                     await self._connect()
                     await self._talk()
@@ -79,7 +82,7 @@ class SupervisedStream:
                 self._on_closed()
                 self._forget_token()
                 await self._door.disconnect()
-                if time.monotonic() - started >= QUIET_LIFE_S:
+                if _now() - started >= QUIET_LIFE_S:
                     self._backoff.reset()
                 await asyncio.sleep(self._backoff.next(random.random()))
         finally:
@@ -94,21 +97,21 @@ class SupervisedStream:
 
     async def _connect(self) -> None:
         self._session.state = StreamState.CONNECTING
-        while (pause := self._budget.offer(time.monotonic())) > 0:  # noqa: ASYNC110 - the pause may grow
+        while (pause := self._budget.offer(_now())) > 0:  # noqa: ASYNC110 - the pause may grow
             await asyncio.sleep(pause)
         await self._door.connect()
         self.connects += 1
-        self._session.connected(now=time.monotonic())
+        self._session.connected(now=_now())
 
     async def _talk(self) -> None:
         session = self._session
         while True:
             await self._renew_token()
-            for frame in session.outbox(now=time.monotonic()):
+            for frame in session.outbox(now=_now()):
                 await self._door.send(msgspec.json.encode(frame))
-            now = time.monotonic()
+            now = _now()
             raw = await self._door.receive(max(0.01, session.deadline(now=now) - now))
-            now = time.monotonic()
+            now = _now()
             if raw is not None:
                 self._take(raw, now)
             if session.is_dead(now=now):
@@ -126,8 +129,12 @@ class SupervisedStream:
                 raise StreamClosedError("the exchange announced a restart")
 
     async def _renew_token(self) -> None:
-        if self._tokens is None or not self._session.token_due(now=time.monotonic()):
+        if self._tokens is None or not self._session.token_due(now=_now()):
             return
         token = await self._tokens.get()
-        life_s = token.deadline_s - time.time()
-        self._session.offer_token(token.text, deadline=time.monotonic() + life_s)
+        life_s = token.deadline_s - self._unix_s()
+        self._session.offer_token(token.text, deadline=_now() + life_s)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

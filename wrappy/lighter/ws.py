@@ -15,6 +15,7 @@ from wrappy.errors import (
     WrappyError,
 )
 from wrappy.lighter.account import AccountReader
+from wrappy.lighter.arguments import checked_coi
 from wrappy.lighter.assembly import token_source
 from wrappy.lighter.catch_up import CatchUp
 from wrappy.lighter.config import (
@@ -23,13 +24,12 @@ from wrappy.lighter.config import (
     load_config,
     ws_url_for,
 )
+from wrappy.lighter.environment import NATIVE
 from wrappy.lighter.hooks import HookRunner
-from wrappy.lighter.intents import checked_coi
 from wrappy.lighter.link import acquire_link, release_link
 from wrappy.lighter.logs import as_sink
 from wrappy.lighter.overlay import BookView, OverlayState
 from wrappy.lighter.stream import SupervisedStream
-from wrappy.lighter.transport import RestDoor, StreamDoor
 from wrappy.protocol.codes import INVALID_CHANNEL, error_for
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from wrappy._core.stream import StreamEvent
+    from wrappy.lighter.environment import Environment, RestConnection
     from wrappy.lighter.link import ExchangeLink
     from wrappy.lighter.results import OrderDict, TradeDict
     from wrappy.lighter.token import TokenSource
@@ -68,7 +69,8 @@ class WsInfo:
         *,
         market: Market,
         link: ExchangeLink,
-        rest: RestDoor,
+        rest: RestConnection,
+        environment: Environment,
         tokens: TokenSource | None,
         with_book: bool,
         ping_interval_s: float,
@@ -99,12 +101,13 @@ class WsInfo:
         self._session = StreamSession(ping_interval_s=ping_interval_s)
         self._hooks = HookRunner(self._log)
         self._stream = SupervisedStream(
-            StreamDoor(ws_url_for(config.base_url or "")),
+            environment.open_stream(ws_url_for(config.base_url or "")),
             self._session,
             tokens=tokens,
             on_event=self._on_event,
             on_closed=self._on_closed,
             log=self._log,
+            unix_s=environment.unix_s,
         )
 
     @classmethod
@@ -121,6 +124,7 @@ class WsInfo:
         ping_interval: float = 30.0,
         ready_timeout: float = 15.0,
         logger: Any = None,
+        environment: Environment = NATIVE,
     ) -> WsInfo:
         """Stream an account and a market; return once the first snapshots are here.
 
@@ -137,6 +141,7 @@ class WsInfo:
             ping_interval: seconds of our own silence before a ping, below 120.
             ready_timeout: seconds to wait for the first snapshots.
             logger: a `logging.Logger`, or an object with `log_info` and the like.
+            environment: clocks and connections; a simulation brings its own.
 
         Raises:
             ConfigError, UnknownMarketError, CredentialsError: settings do not fit.
@@ -153,7 +158,7 @@ class WsInfo:
             "chain_id": chain_id,
         }
         config = load_config(None, overrides)
-        return await cls._run(config, ping_interval, ready_timeout, logger)
+        return await cls._run(config, ping_interval, ready_timeout, logger, environment)
 
     @classmethod
     async def run_overlay_from_config(
@@ -164,21 +169,16 @@ class WsInfo:
         ping_interval: float = 30.0,
         ready_timeout: float = 15.0,
         logger: Any = None,
+        environment: Environment = NATIVE,
     ) -> WsInfo:
         """Stream with settings from `overrides`, environment and a JSON file.
 
-        Args:
-            path: the file, as `LighterDealer.from_config` takes it.
-            overrides: fields of `DealerConfig`; `market_id` is accepted as well.
-            ping_interval: as in `run_overlay`.
-            ready_timeout: as in `run_overlay`.
-            logger: as in `run_overlay`.
-
-        Raises:
-            WrappyError: as `run_overlay`.
+        `path` is as `LighterDealer.from_config` takes it; `overrides` are fields of
+        `DealerConfig`, and `market_id`; the rest, and what is raised, is as in
+        `run_overlay`.
         """
         config = load_config(path, overrides)
-        return await cls._run(config, ping_interval, ready_timeout, logger)
+        return await cls._run(config, ping_interval, ready_timeout, logger, environment)
 
     @classmethod
     async def run_public_trades_simple(
@@ -190,6 +190,7 @@ class WsInfo:
         ping_interval: float = 30.0,
         ready_timeout: float = 15.0,
         logger: Any = None,
+        environment: Environment = NATIVE,
     ) -> WsInfo:
         """Stream a market's public trades; no key is needed.
 
@@ -199,7 +200,7 @@ class WsInfo:
         """
         bare = DealerConfig(base_url=base_url, symbol=symbol, market_index=market_id)
         config = complete_address(bare)
-        return await cls._run(config, ping_interval, ready_timeout, logger)
+        return await cls._run(config, ping_interval, ready_timeout, logger, environment)
 
     @classmethod
     async def _run(
@@ -208,21 +209,23 @@ class WsInfo:
         ping_interval_s: float,
         ready_timeout_s: float,
         logger: Any,
+        environment: Environment,
     ) -> WsInfo:
         link = acquire_link(config)
-        rest = RestDoor(
+        rest = environment.open_rest(
             config.base_url or "",
             timeout_s=config.request_timeout_s,
             on_throttled=link.pace.throttled,
         )
         try:
             market = await link.market(rest, config, sends=False)
-            tokens = token_source(config)
+            tokens = token_source(config, environment)
             overlay = cls(
                 config,
                 market=market,
                 link=link,
                 rest=rest,
+                environment=environment,
                 tokens=tokens,
                 with_book=tokens is not None,
                 ping_interval_s=ping_interval_s,

@@ -31,7 +31,14 @@ UNAVAILABLE_CODES: Final = frozenset({29500, 29501})
 THROTTLE_STATUSES: Final = frozenset({405, 429})
 """HTTP statuses of the two limiters: API servers 429, firewall 405."""
 
-SERVER_ERROR_FLOOR: Final = 500
+OWN_CODES: Final = range(20_000, 40_000)
+"""The exchange's codes; its error list has none outside."""
+
+REFUSING_STATUSES: Final = frozenset(
+    {307, 308, 400, 401, 403, 404, 411, 413, 414, 415, 431}
+)
+"""HTTP statuses that refuse a request also without a code of the exchange; 307 and 308
+say that it has to be made elsewhere."""
 
 
 def code_message(code: int) -> str:
@@ -55,9 +62,12 @@ _FAMILIES: Final[tuple[tuple[frozenset[int], type[VenueError]], ...]] = (
 
 
 def _class_of(code: int, http_status: int) -> type[VenueError]:
-    if http_status in THROTTLE_STATUSES:
+    # Without a status line of its own, a code outside the exchange's is one.
+    status = code if http_status == OK and code not in OWN_CODES else http_status
+    if status in THROTTLE_STATUSES:
         return RateLimitedError
-    if http_status >= SERVER_ERROR_FLOOR:
+    if status != OK and status not in REFUSING_STATUSES:
+        # Servers in between answer as well: who knows whether it was passed on.
         return VenueUnavailableError
     return next((kind for codes, kind in _FAMILIES if code in codes), VenueError)
 
@@ -71,7 +81,8 @@ def error_for(
         code: the body's `code`, or the HTTP status when the body has none.
         message: the body's `message`; the documented words stand in when empty.
         endpoint: what was asked, for the message.
-        http_status: status line of the answer; WebSocket errors count as 400.
+        http_status: status line of the answer; 200 for an error on the WebSocket,
+            which has none.
     """
     words = message or code_message(code) or code_name(code)
     return _class_of(code, http_status)(code, words, endpoint)
