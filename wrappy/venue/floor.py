@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from wrappy.protocol.tiers import TIERS
+from wrappy.protocol.tiers import QUOTA_EXHAUSTED_WORDS, TIERS
 from wrappy.venue.candles import CandleStore
 from wrappy.venue.clocks import LoopClock, SteppedClock
 from wrappy.venue.events import TradeExecuted
 from wrappy.venue.exchange import Refused
 from wrappy.venue.gate import Gate
-from wrappy.venue.limits import QUOTA_TYPES, RequestLimits, VolumeQuota
+from wrappy.venue.limits import RequestLimits, VolumeQuota
 from wrappy.venue.statements import Statement
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Floor:
         self.limits = (
             RequestLimits(TIERS[settings.tier]) if settings.enforce_limits else None
         )
-        self.quota = VolumeQuota()
+        self.quota = VolumeQuota(enforced=settings.enforce_limits)
         self.failure: BaseException | None = None
         self._flow = flow
         self._wake = wake
@@ -173,12 +173,19 @@ class Floor:
         self.catch_up()
         return max(self._at_us, self.now_us())
 
-    def _admit(self, account: Account) -> None:
+    def _admit(self, account: Account, tx_types: Sequence[int]) -> None:
         if self.limits is None:
             return
-        owner = (account.l1_address, account.tier)
-        if self.limits.send(owner, now=self.now_us() / 1_000_000):
+        owner, now = (account.l1_address, account.tier), self._now_s()
+        if self.limits.send(owner, now=now):
             raise Refused(TOO_MANY_REQUESTS)
+        if account.tier.has_volume_quota and not self.quota.has_room(
+            account.l1_address, tx_types, now=now
+        ):
+            raise Refused(TOO_MANY_REQUESTS, QUOTA_EXHAUSTED_WORDS)
+
+    def _now_s(self) -> float:
+        return self.now_us() / 1_000_000
 
     async def send(self, tx_type: int, tx_info: str) -> tuple[Receipt, int | None]:
         """Send one transaction; return its receipt and the volume quota left.
@@ -203,10 +210,9 @@ class Floor:
     def _sent(self, account: Account, tx_types: Sequence[int]) -> int | None:
         self._tell(self.exchange.drain())
         self._wake()
-        if account.tier.name != "premium":
+        if not account.tier.has_volume_quota:
             return None
-        count = sum(tx_type in QUOTA_TYPES for tx_type in tx_types)
-        return self.quota.spend(account.l1_address, count)
+        return self.quota.charge(account.l1_address, tx_types, now=self._now_s())
 
     async def authenticate(self, token: str, account_index: int) -> AuthToken:
         """Return the token if it opens that account's private data.

@@ -52,8 +52,8 @@ class Gate:
         settings: chain id, and whether signatures are checked at all.
         arrive: brings the exchange up to date and returns venue time, unix
             microseconds; called right before something is handed over.
-        admit: called with the sender once it is known; raises `Refused` when the
-            sender may not send now.
+        admit: called with the sender once it is known, and the types of what it
+            sends; raises `Refused` when the sender may not send that now.
         threaded: whether there is a worker thread.
     """
 
@@ -63,7 +63,7 @@ class Gate:
         settings: VenueSettings,
         *,
         arrive: Callable[[], int],
-        admit: Callable[[Account], None],
+        admit: Callable[[Account, Sequence[int]], None],
         threaded: bool = True,
     ) -> None:
         self._exchange = exchange
@@ -128,7 +128,7 @@ class Gate:
                 info = _parse(tx_type, text)
                 jobs.append((tx_type, info, self._key(tx_type, info).public_key))
             account = self._sender(*jobs[0][:2])
-            self._admit(account)
+            self._admit(account, [kind for kind, _, _ in jobs])
             hashes = await self._hashes(jobs)
         except Refused as error:
             raise self._refused(error) from None

@@ -14,7 +14,6 @@ from wrappy.protocol.tiers import (
     FREE_SEND_EVERY_S,
     QUOTA_AT_START,
     QUOTA_CAP,
-    QUOTA_TX_TYPES,
     QUOTE_PER_QUOTA,
     SEND_WEIGHT,
     WINDOW_S,
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 CONNECTIONS_PER_IP: Final = 200
 CONNECTS_PER_MINUTE: Final = 80
 """The lower of the two documented sets of WebSocket limits."""
-
-QUOTA_TYPES: Final = QUOTA_TX_TYPES
-"""Transaction types that spend volume quota."""
 
 _HEAVY_TOTAL: Final = 24_000
 """Standard accounts: never more requests of a weight than 24000 / weight a minute."""

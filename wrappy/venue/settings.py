@@ -49,7 +49,8 @@ class VenueSettings:
         tape: recorded market to replay instead of the synthetic flow.
         flow: where market life comes from.
         verify: whether signatures and tokens are checked.
-        enforce_limits: whether request and message limits are enforced.
+        enforce_limits: whether limits of requests and messages, and the volume quota,
+            are enforced.
         batch_limit: transactions in one batch.
         block_ms: milliseconds from block to block.
 

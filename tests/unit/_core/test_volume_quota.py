@@ -91,3 +91,22 @@ def test_an_exchange_that_counts_never_has_to_refuse(start, sends):
         assert spends <= left
         left -= spends
         quota.answered(spends, left if spends else None)
+
+
+def test_one_transaction_among_cancels_is_no_free_send():
+    quota = told(0)
+    assert quota.offer(1, 20.0, alone=False) == math.inf
+    assert quota.offer(1, 20.0) == 0.0
+
+
+def test_after_a_trade_one_send_may_try_before_its_time():
+    quota = told(0)
+    quota.traded()
+    assert quota.offer(1, 1.0) == 0.0
+    quota.given_back(1)
+    quota.exhausted(1.0)
+    assert quota.offer(1, 2.0) == 14.0
+    quota.traded()
+    quota.offer(0, 2.0)
+    quota.answered(0, 0)
+    assert quota.offer(1, 2.0) == 14.0, "a number that is told settles it"
