@@ -25,7 +25,9 @@ from aiohttp import web
 
 from wrappy import DealerConfig, LighterDealer, WsInfo
 from wrappy.lighter.config import ApiKeyConfig
-from wrappy.venue import Venue
+from wrappy.runner.in_process import InProcessExchange
+from wrappy.runner.virtual_time import run_virtual
+from wrappy.venue import Venue, VenueSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,6 +179,39 @@ async def ws():
             )
 
         yield opened
+
+
+@pytest.fixture
+def simulated(config_for):
+    """Return a function that plays a scenario at an exchange in virtual time.
+
+    The scenario is called with the exchange and with a function that opens dealers.
+    """
+
+    def played(scenario, *, travel=None, **settings: Any):
+        quiet = {"flow": "none", "verify": False}
+
+        async def main():
+            async with (
+                InProcessExchange(
+                    VenueSettings(**{**quiet, **settings}), travel=travel
+                ) as exchange,
+                contextlib.AsyncExitStack() as stack,
+            ):
+
+                async def opened(account=0, *, environment=None, **changes):
+                    return await stack.enter_async_context(
+                        await LighterDealer.create(
+                            config_for(exchange, account, **changes),
+                            environment=environment or exchange.environment,
+                        )
+                    )
+
+                return await scenario(exchange, opened)
+
+        return run_virtual(main)
+
+    return played
 
 
 @pytest.fixture

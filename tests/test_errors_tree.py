@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,15 @@ def test_errors_carry_what_a_handler_needs():
     assert str(order) == order.reason == "price: -1 must be above zero"
     assert (order.field, order.value) == ("price", -1)
     assert isinstance(order, ValueError)
+
+    used = errors.KeyInUseError(65, 5, pid=7, path=Path("/state/key.lock"))
+    assert (used.pid, used.path) == (7, Path("/state/key.lock"))
+    assert str(used).startswith("api_key_index: 5 of account 65 is in use by process 7")
+    assert isinstance(used, errors.ConfigError)
+
+    full = errors.JournalError(Path("/state/j"), "cannot be written", "make room")
+    assert full.path == Path("/state/j")
+    assert str(full) == "journal: /state/j: cannot be written; make room"
 
     lost = errors.SendOutcomeUnknownError([5, 6], ["ab", "cd"])
     assert lost.client_order_indices == (5, 6)

@@ -52,7 +52,8 @@ DOORS = {
     ),
     "ctypes": ("signing/sdk_library.py",),
     "lighter": ("signing/sdk_library.py",),
-    "aiolimiter": ("lighter/limiter.py",),
+    "aiolimiter": (),
+    "redis": ("lighter/shared_budget.py",),
 }
 """Modules that may import a dependency."""
 

@@ -163,7 +163,7 @@ class InvalidOrderError(OrderDeniedError, ValueError):
 
 
 class RiskDeniedError(OrderDeniedError):
-    """A risk limit of the caller stands in the way."""
+    """A risk limit of the caller, or the exchange's cap on orders, is in the way."""
 
 
 class SignerError(WrappyError):
@@ -224,10 +224,13 @@ class RateLimitedError(VenueError):
 
     Attributes:
         retry_after_s: seconds until the exchange listens again, if it said so.
+        volume_quota: it is not the rate: the account's volume quota is used up.
+            Nothing pauses then; cancels go on, and one order every 15 s.
     """
 
     retryable: ClassVar[bool] = True
     retry_after_s: float | None = None
+    volume_quota: bool = False
 
 
 class VenueUnavailableError(VenueError):
@@ -282,7 +285,8 @@ class SendOutcomeUnknownError(TransportError):
     ) -> None:
         super().__init__(
             f"no answer for {len(tx_hashes)} transaction(s); orders in doubt: "
-            f"{list(client_order_indices)}"
+            f"{list(client_order_indices)}; do not send them again, wait_settled() "
+            "tells what became of them"
         )
         self.client_order_indices = tuple(client_order_indices)
         self.tx_hashes = tuple(tx_hashes)

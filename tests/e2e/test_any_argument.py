@@ -198,6 +198,7 @@ NAMED = {
 
 WITHOUT_ARGUMENTS = {
     "abort_scheduled_cancel",
+    "acknowledge_foreign_nonce",
     "batch",
     "disarm_dead_man",
     "fetch_my_balance",

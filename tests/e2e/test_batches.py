@@ -171,7 +171,7 @@ async def test_flush_and_batch_inside_a_batch_are_refused(quiet_venue, dealer):
     assert not quiet_venue.ledger.accepted()
 
 
-async def test_cancel_all_goes_out_at_once_and_leaves_the_queue_alone(
+async def test_cancel_all_goes_out_at_once_and_drops_what_was_queued_before_it(
     quiet_venue, dealer, eventually
 ):
     trader = await dealer(quiet_venue)
@@ -185,8 +185,10 @@ async def test_cancel_all_goes_out_at_once_and_leaves_the_queue_alone(
     await eventually(
         lambda: {o.status for o in quiet_venue.ledger.orders()} == {"canceled"}
     )
+    assert trader.receipt(waiting["client_order_index"]).stage.value == "not_sent"
+    later = await trader.create_limit_order(1010, 0.05)
     await trader.flush()
-    assert created(quiet_venue)[-1] == waiting["client_order_index"]
+    assert created(quiet_venue)[3:] == [later["client_order_index"]]
 
 
 async def test_one_bad_order_of_a_batch_keeps_all_of_it_back(quiet_venue, dealer):

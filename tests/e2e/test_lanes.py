@@ -13,6 +13,7 @@ from wrappy.errors import (
     ForeignNonceError,
     KeyInUseError,
     SendOutcomeUnknownError,
+    UsageError,
 )
 from wrappy.lighter.journal import Journal, SendStage
 from wrappy.lighter.key_lock import KeyLock
@@ -133,6 +134,8 @@ async def test_a_key_in_use_elsewhere_is_refused_with_its_holder(
 
 async def test_a_second_writer_stops_new_orders_but_not_cancels(quiet_venue, dealer):
     trader = await dealer(quiet_venue)
+    heard = []
+    trader.on_foreign_nonce = heard.append
     resting = await place(trader)
     await trader.flush()
     for nonce in (2, 4):
@@ -151,6 +154,27 @@ async def test_a_second_writer_stops_new_orders_but_not_cancels(quiet_venue, dea
         await trader.flush()
     assert len(created(quiet_venue)) == count
     assert quiet_venue.ledger.accepted()[-1].tx_type == 15, "the cancel passed"
+    assert heard == [1, 1]
+    trader.acknowledge_foreign_nonce()
+    await trader.flush()
+    assert len(created(quiet_venue)) == count + 1
+
+
+async def test_a_closed_dealer_hears_of_no_stranger(quiet_venue, dealer):
+    first, second = await dealer(quiet_venue), await dealer(quiet_venue)
+    heard = []
+    first.on_foreign_nonce = heard.append
+    await first.aclose()
+    await place(second)
+    await second.flush()
+    await use_nonce(quiet_venue, 2)
+    await place(second)
+    with pytest.raises(NonceRejectedError):
+        await second.flush()
+    await second.flush()
+    assert heard == []
+    with pytest.raises(UsageError, match="closed"):
+        first.acknowledge_foreign_nonce()
 
 
 # ------------------------------------------------------------------------- pipeline

@@ -232,8 +232,8 @@ async def test_a_change_of_a_child_leaves_its_size_to_the_entry(
 
 async def test_triggers_of_ended_orders_are_forgotten(quiet_venue, dealer):
     trader = await dealer(quiet_venue, prefer_high_level=True)
-    for _ in range(15):
-        for _ in range(150):
+    for _ in range(150):
+        for _ in range(15):  # sixteen may wait at a time
             await trader.create_stop_loss(3900, -0.1)
         await trader.flush()
     answer = await trader.create_stop_loss(3900, -0.1)

@@ -204,7 +204,7 @@ async def test_each_key_is_settled_by_itself(quiet_venue, config_for):
     assert fence.api_key_index == config.api_keys[0].api_key_index
 
 
-async def test_a_group_that_never_arrived_is_fenced_by_its_first_order(
+async def test_a_group_that_never_arrived_is_fenced_by_an_order_that_never_was(
     quiet_venue, config_for
 ):
     config = config_for(quiet_venue)
@@ -220,7 +220,8 @@ async def test_a_group_that_never_arrived_is_fenced_by_its_first_order(
     journal.close()
     await start_and_stop(config)
     (fence,) = quiet_venue.ledger.accepted()
-    assert (fence.nonce, fence.info["Index"]) == (1, 81)
+    assert fence.nonce == 1
+    assert fence.info["Index"] not in (81, 82), "a live order may have that number"
 
 
 async def test_the_head_of_a_batch_arrived_and_its_tail_did_not(
@@ -236,11 +237,11 @@ async def test_the_head_of_a_batch_arrived_and_its_tail_did_not(
     assert stage(config, tail) is SendStage.DEAD
 
 
-async def test_a_number_that_somebody_else_used_proves_the_order_dead(
+async def test_an_expired_order_whose_number_somebody_else_used_is_dead(
     quiet_venue, config_for
 ):
     config = config_for(quiet_venue)
-    (old,) = leave(quiet_venue, config, [order(77)])
+    (old,) = leave(quiet_venue, config, [order(77)], expired_at_ms=1)
     other = signer_of(quiet_venue).sign(UpdateLeverage(MARKET, 500, 0), nonce=1)
     assert await post(quiet_venue, other) == 200
     await start_and_stop(config)

@@ -10,6 +10,7 @@ import pytest
 
 from wrappy.errors import ConfigError, UnknownMarketError, UsageError
 from wrappy.protocol.intents import (
+    CancelAllOrders,
     CancelOrder,
     CreateOrder,
     ModifyOrder,
@@ -481,6 +482,46 @@ async def test_sending_has_a_limit_of_its_own():
         signed = client.signer.sign(order(7), nonce=99)
         codes = [(await client.send(signed))[1]["code"] for _ in range(61)]
         assert codes == [21104] * 60 + [23000]
+
+
+async def test_without_volume_quota_a_send_every_15_s_passes_and_cancels_are_free():
+    clock = SteppedClock(START_S)
+    settings = VenueSettings(
+        seed=2, symbols=("ETH",), enforce_limits=True, flow="none", verify=False
+    )
+    async with (
+        Venue(settings=settings, clock=clock) as venue,
+        aiohttp.ClientSession() as session,
+    ):
+        client = Client(venue, session)
+        sign = client.signer.sign
+        nonce, left = 1, 1_000
+        first = sign(order(7), nonce=nonce)
+        _, body = await client.send(first)
+        assert "volume_quota_remaining" not in body, "a send alone is free"
+        while left:  # mass cancels spend too, and leave no order
+            count = min(15, left)
+            batch = [sign(CancelAllOrders(), nonce=nonce + 1 + n) for n in range(count)]
+            nonce, left = nonce + count, left - count
+            _, body = await client.send_batch(batch)
+            assert body["volume_quota_remaining"] == left
+        modify = sign(ModifyOrder(0, 7, 1_000, 250_000), nonce=nonce + 1)
+        status, body = await client.send(modify)
+        assert (status, body["code"]) == (429, 23000)
+        assert body["message"] == "Not enough volume quota remaining"
+        cancels = [sign(CancelOrder(0, 7), nonce=nonce + 1 + n) for n in range(2)]
+        _, body = await client.send_batch(cancels)
+        assert (body["code"], body["volume_quota_remaining"]) == (200, 0)
+        nonce += 2
+        await venue.advance(15)
+        _, body = await client.send(sign(order(8), nonce=nonce + 1))
+        assert (body["code"], "volume_quota_remaining" in body) == (200, False)
+        two = [sign(order(9 + n), nonce=nonce + 2 + n) for n in range(2)]
+        assert (await client.send_batch(two))[1]["code"] == 23000
+        await venue.advance(15)
+        assert (await client.send_batch(two))[1]["code"] == 23000, "two are no single"
+        _, body = await client.send(sign(order(9), nonce=nonce + 2))
+        assert body["code"] == 200
 
 
 async def test_a_failure_inside_is_answered_recorded_and_raised_at_the_end():

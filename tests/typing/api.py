@@ -133,7 +133,15 @@ async def controls(dealer: LighterDealer) -> None:
     assert_type(setting.initial_margin_fraction, int)
     await dealer.set_leverage(initial_margin_fraction=500)
     assert_type(await dealer.change_margin("12.5", add=False), MarginSetting)
+    assert_type(dealer.quota, int | None)
+    dealer.on_foreign_nonce = stranger_seen
+    dealer.acknowledge_foreign_nonce()
     await dealer.aclose(disarm=False)
+
+
+def stranger_seen(count: int) -> None:
+    """Take a count of foreign nonces, as a caller's own function would."""
+    assert_type(count, int)
 
 
 async def reads(dealer: LighterDealer) -> None:

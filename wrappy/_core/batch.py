@@ -6,7 +6,7 @@ here has cost nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from wrappy.errors import UsageError
@@ -28,6 +28,7 @@ class Queued(Generic[T]):
         is_cancel: whether it takes orders away.
         scope: token of the task that opened a batch, `None` outside of one.
         also: further client order indices that it acts on.
+        number: place in the order of arrival at its queue, kept when it comes back.
     """
 
     intent: T
@@ -35,15 +36,17 @@ class Queued(Generic[T]):
     is_cancel: bool
     scope: Hashable | None = None
     also: tuple[int, ...] = ()
+    number: int = field(default=0, compare=False)
 
 
 class BatchQueue(Generic[T]):
     """Intents in the order of their arrival, apart for each scope."""
 
-    __slots__ = ("_by_scope",)
+    __slots__ = ("_arrived", "_by_scope")
 
     def __init__(self) -> None:
         self._by_scope: dict[Hashable | None, list[Queued[T]]] = {}
+        self._arrived = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._by_scope.values()))
@@ -74,7 +77,8 @@ class BatchQueue(Generic[T]):
             scope: token of the batch it belongs to.
             also: further client order indices that it acts on.
         """
-        entry = Queued(intent, touches, is_cancel, scope, also)
+        self._arrived += 1
+        entry = Queued(intent, touches, is_cancel, scope, also, self._arrived)
         self._by_scope.setdefault(scope, []).append(entry)
         return entry
 
@@ -104,15 +108,17 @@ class BatchQueue(Generic[T]):
         return self._by_scope.pop(scope, [])
 
     def put_back(self, entries: Iterable[Queued[T]]) -> None:
-        """Return entries that were taken but not sent to the front, in their order.
+        """Return entries that were taken but not sent, where they were by arrival.
 
-        Each goes back to its own scope.
+        Each goes back to its own scope. Several that come back at different times
+        must not pass each other, nor what arrived before or after them.
         """
         returned: dict[Hashable | None, list[Queued[T]]] = {}
         for entry in entries:
             returned.setdefault(entry.scope, []).append(entry)
         for scope, front in returned.items():
-            self._by_scope[scope] = front + self._by_scope.get(scope, [])
+            waiting = front + self._by_scope.get(scope, [])
+            self._by_scope[scope] = sorted(waiting, key=lambda entry: entry.number)
 
 
 def chunks(entries: Sequence[Queued[T]], limit: int) -> list[list[Queued[T]]]:

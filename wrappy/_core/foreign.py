@@ -42,10 +42,12 @@ class ForeignWriters:
 
         Args:
             nonces: how many, 1 or more; one sighting, however many they are.
-            now: seconds, monotone.
+            now: seconds, monotone. The very moment of an earlier sighting adds to
+                that one.
         """
-        again = self._last is not None and now - self._last <= self._window_s
-        self._last = now
+        last = self._last
+        again = last is not None and 0 < abs(now - last) <= self._window_s
+        self._last = now if last is None else max(now, last)
         self.count += nonces
         self._stopped = self._stopped or again
         return ForeignAlarm.STOP if self._stopped else ForeignAlarm.WARNING

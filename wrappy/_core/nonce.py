@@ -6,8 +6,8 @@ seemed lost could land a second time under new bytes. Therefore a lost answer
 *holds the lane* until the caller has proof of what happened.
 
 Every range from `take` ends in exactly one of `confirm`, `give_back`, `suspect` or
-`hold`; a held range ends in `settle` or `resync`. `sync` starts the lane, at first
-and whenever `needs_sync` says so.
+`hold`; a held range ends in `settle`, `pass_by` or `resync`. `sync` starts the lane,
+at first and whenever `needs_sync` says so.
 """
 
 from __future__ import annotations
@@ -45,7 +45,14 @@ class NonceNotTakenError(NonceError):
 class NonceLedger:
     """Contiguous nonces for one account and API key. Performs no I/O."""
 
-    __slots__ = ("_confirmed_stop", "_next", "_open", "_refused_from", "_window")
+    __slots__ = (
+        "_confirmed_stop",
+        "_next",
+        "_open",
+        "_passed_by",
+        "_refused_from",
+        "_window",
+    )
 
     def __init__(self, *, window: int = NONCE_WINDOW) -> None:
         self._window = window
@@ -56,6 +63,7 @@ class NonceLedger:
         # The exchange's own counter lags behind its acceptances; this one does not.
         self._confirmed_stop = 0
         self._refused_from: int | None = None
+        self._passed_by = False
 
     def __repr__(self) -> str:
         return (
@@ -212,6 +220,21 @@ class NonceLedger:
         else:
             self._free(nonces)
 
+    def pass_by(self, nonces: range) -> None:
+        """End the hold of nonces that are gone, to us or to somebody else.
+
+        The exchange's counter is beyond them, so nobody can use them again, and what
+        became of their transactions need not be known to go on. The lane needs a
+        `sync`; it tells of numbers beyond all that were handed out.
+
+        Raises:
+            NonceNotTakenError: they are not held.
+        """
+        self._end(nonces, in_doubt=True)
+        self._used_up(nonces)
+        self._next = None
+        self._passed_by = True
+
     def resync(self, venue_next: int) -> int:
         """Drop every open nonce and adopt the exchange's counter.
 
@@ -248,7 +271,9 @@ class NonceLedger:
         self._next = nonces.start if nonces.stop == self._next else None
 
     def _adopt(self, venue_next: int) -> int:
-        refused_from = venue_next if self._refused_from is None else self._refused_from
-        self._refused_from = None
+        ours_stop = self._refused_from
+        if ours_stop is None:
+            ours_stop = self._confirmed_stop if self._passed_by else venue_next
+        self._refused_from, self._passed_by = None, False
         self._next = venue_next
-        return max(0, venue_next - refused_from)
+        return max(0, venue_next - ours_stop)

@@ -7,6 +7,10 @@ failed read proves nothing, and silence proves nothing.
 A number is given out once (prover circuits). That gives the strongest proof: a
 harmless transaction with the same number, the *fence*. Once the exchange has taken
 it, the old bytes can never be carried out, wherever they are.
+
+A number that is gone and a hash that is not known prove nothing before the time is
+over: the read by hash may lag behind the counter for seconds. What the account does
+not show either *lingers* then: the start does not wait for it.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from wrappy._core.journal_rows import SendStage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
 READS_APART_S = 1.0
 """Time between two looks that miss a transaction: the exchange's reads lag."""
@@ -27,6 +31,9 @@ EXPIRY_SLACK_MS = 2_000
 
 LOOK_AGAIN_S = 2.0
 """From one look to the next while only the expiry can bring the proof."""
+
+HASH_LAG_MS = 10_000
+"""So long a read by hash may not know what was executed."""
 
 FENCE_REACH = 512
 """Most numbers from the exchange's next to one that is fenced; what is further away
@@ -43,11 +50,13 @@ class OpenSend:
         nonce: its number.
         tx_hash: identifies it.
         expired_at_ms: unix milliseconds after which it can no longer be executed.
+        creates: whether it creates orders, which the account then shows.
     """
 
     nonce: int
     tx_hash: str
     expired_at_ms: int
+    creates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,16 @@ class AskHash:
     """Read a transaction by its hash; tell with `hash_known` or `hash_unknown`."""
 
     tx_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskOrders:
+    """Look for the orders that transactions create, live and ended.
+
+    Tell with `orders_read`.
+    """
+
+    tx_hashes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +98,7 @@ class Wait:
     until_s: float
 
 
-Step: TypeAlias = AskNonce | AskHash | Fence | Wait
+Step: TypeAlias = AskNonce | AskHash | AskOrders | Fence | Wait
 
 
 @dataclass(slots=True)
@@ -89,6 +108,11 @@ class _Doubt:
     send: OpenSend
     missed_at_s: float | None = None
     is_asked: bool = False
+    is_missed_twice: bool = False
+    # What reads that were made after its time was over have told.
+    is_unknown: bool = False
+    is_unknown_still: bool = False  # also by one that the lag cannot explain
+    is_counted_out: bool = False  # the counter had not come to its number
 
 
 class Recovery:
@@ -106,6 +130,8 @@ class Recovery:
         "_can_fence",
         "_doubts",
         "_limit",
+        "_lingering",
+        "_nonce_asked_ms",
         "_not_before_s",
         "_settled",
         "_stale",
@@ -118,6 +144,8 @@ class Recovery:
         self._doubts = {send.tx_hash: _Doubt(send) for send in ordered}
         self._limit = fence_limit
         self._settled: dict[str, SendStage] = {}
+        self._lingering: dict[str, OpenSend] = {}
+        self._nonce_asked_ms: float = float("-inf")
         self._venue_next: int | None = None
         self._stale = True
         self._wide = False
@@ -128,6 +156,12 @@ class Recovery:
     def open(self) -> tuple[OpenSend, ...]:
         """What is still in doubt, in nonce order."""
         sends = (doubt.send for doubt in self._doubts.values())
+        return tuple(sorted(sends, key=lambda send: send.nonce))
+
+    @property
+    def lingering(self) -> tuple[OpenSend, ...]:
+        """What is in doubt for longer, its number being gone, in nonce order."""
+        sends = self._lingering.values()
         return tuple(sorted(sends, key=lambda send: send.nonce))
 
     @property
@@ -146,7 +180,7 @@ class Recovery:
         return settled
 
     def step(self, now_s: float, unix_ms: int) -> Step | None:
-        """Return what to do next; `None` when nothing is in doubt any more.
+        """Return what to do next; `None` when nothing more can be found out now.
 
         Args:
             now_s: the monotone clock.
@@ -157,15 +191,16 @@ class Recovery:
         if now_s < self._not_before_s:
             return Wait(self._not_before_s)
         if self._stale:
+            self._nonce_asked_ms = unix_ms
             return AskNonce()
         doubts = sorted(self._doubts.values(), key=lambda doubt: doubt.send.nonce)
         lowest = doubts[0].send.nonce
         for doubt in doubts:
             if self._is_due(doubt, now_s, unix_ms, lowest):
                 return AskHash(doubt.send.tx_hash)
-        fence = self._fence(doubts, unix_ms)
-        if fence is not None:
-            return fence
+        step = self._search(doubts) or self._fence(doubts, unix_ms)
+        if step is not None:
+            return step
         self._not_before_s = self._next_look_s(doubts, now_s, unix_ms)
         self._begin_round()
         return Wait(self._not_before_s)
@@ -174,6 +209,10 @@ class Recovery:
         """Note the exchange's next nonce; it never falls, though reads may lag."""
         self._venue_next = max(venue_next, self._venue_next or 0)
         self._stale = False
+        for doubt in list(self._doubts.values()):
+            is_over = self._nonce_asked_ms > doubt.send.expired_at_ms + EXPIRY_SLACK_MS
+            doubt.is_counted_out |= is_over and not self._has_passed(doubt.send)
+            self._conclude(doubt)
 
     def hash_known(self, tx_hash: str, stage: SendStage) -> None:
         """Note that the exchange knows a transaction.
@@ -204,12 +243,37 @@ class Recovery:
             return
         doubt.is_asked = True
         if _is_expired(doubt.send, unix_ms):
-            self._end(doubt.send, SendStage.DEAD)
+            doubt.is_unknown = True
+            doubt.is_unknown_still = _is_expired(doubt.send, unix_ms - HASH_LAG_MS)
+            # The counter has to be read after that as well.
+            self._stale |= not (doubt.is_counted_out or self._has_passed(doubt.send))
         elif self._has_passed(doubt.send):
             if doubt.missed_at_s is None:
                 doubt.missed_at_s = asked_at_s
             elif asked_at_s >= doubt.missed_at_s + READS_APART_S:
+                doubt.is_missed_twice = True
+        self._conclude(doubt)
+
+    def orders_read(
+        self, tx_hashes: Iterable[str], shown: Container[str], *, unix_ms: int
+    ) -> None:
+        """Note a look for orders that succeeded.
+
+        Args:
+            tx_hashes: whose orders were looked for.
+            shown: which of them the account shows an order of.
+            unix_ms: the exchange's clock when the question left, or an earlier time.
+        """
+        for tx_hash in tx_hashes:
+            doubt = self._doubts.get(tx_hash)
+            if doubt is None:
+                continue
+            if tx_hash in shown:
+                self.hash_known(tx_hash, SendStage.ACCEPTED)
+            elif doubt.is_unknown and _is_expired(doubt.send, unix_ms):
                 self._end(doubt.send, SendStage.DEAD)
+            else:
+                self._linger(doubt.send)
 
     def fence_accepted(self, sends: Sequence[OpenSend]) -> None:
         """Note that the exchange took a fence: the old bytes are dead."""
@@ -255,6 +319,33 @@ class Recovery:
         """Note that a step failed, which proves nothing; go on after a pause."""
         self._not_before_s = now_s + wait_s
 
+    def _conclude(self, doubt: _Doubt) -> None:
+        """End what only its hash can tell of, as far as the reads allow it."""
+        if doubt.send.creates:
+            return  # its orders are looked for first
+        passed = self._has_passed(doubt.send)
+        if doubt.is_unknown and (
+            doubt.is_unknown_still if passed else doubt.is_counted_out
+        ):
+            self._end(doubt.send, SendStage.DEAD)
+        elif passed and (doubt.is_unknown or doubt.is_missed_twice):
+            self._linger(doubt.send)
+
+    def _search(self, doubts: Sequence[_Doubt]) -> AskOrders | None:
+        sought = tuple(d.send.tx_hash for d in doubts if self._is_sought(d))
+        return AskOrders(sought) if sought else None
+
+    def _is_sought(self, doubt: _Doubt) -> bool:
+        """Whether its orders are to be looked for now."""
+        passed = self._has_passed(doubt.send)
+        is_missed = passed and doubt.is_missed_twice
+        is_over = doubt.is_unknown and (passed or doubt.is_counted_out)
+        return doubt.send.creates and (is_missed or is_over)
+
+    def _linger(self, send: OpenSend) -> None:
+        del self._doubts[send.tx_hash]
+        self._lingering[send.tx_hash] = send
+
     def _begin_round(self) -> None:
         # Where every number is known to have passed, the counter has no news.
         self._stale = any(not self._has_passed(send) for send in self.open)
@@ -268,10 +359,11 @@ class Recovery:
     def _is_due(self, doubt: _Doubt, now_s: float, unix_ms: int, lowest: int) -> bool:
         """Whether the exchange is to be asked for a transaction now."""
         if _is_expired(doubt.send, unix_ms):
-            return True
+            return not doubt.is_unknown
         if self._has_passed(doubt.send):
             missed_at_s = doubt.missed_at_s
-            return missed_at_s is None or now_s >= missed_at_s + READS_APART_S
+            is_late = missed_at_s is None or now_s >= missed_at_s + READS_APART_S
+            return is_late and not doubt.is_missed_twice
         # Only the next number can have been taken, unless the counter read lags; a
         # fence finds that out faster than questions about each one.
         is_next = doubt.send.nonce == lowest or self._wide or not self._can_fence
@@ -307,12 +399,14 @@ class Recovery:
     def _take(self, nonce: int) -> None:
         """Note that a number is used up: whatever else bears it is dead."""
         self._venue_next = max(self._venue_next or 0, nonce + 1)
-        for doubt in list(self._doubts.values()):
-            if doubt.send.nonce == nonce:
-                self._end(doubt.send, SendStage.DEAD)
+        doubtful = [doubt.send for doubt in self._doubts.values()]
+        for send in [*doubtful, *self._lingering.values()]:
+            if send.nonce == nonce:
+                self._end(send, SendStage.DEAD)
 
     def _end(self, send: OpenSend, stage: SendStage) -> None:
-        del self._doubts[send.tx_hash]
+        self._doubts.pop(send.tx_hash, None)
+        self._lingering.pop(send.tx_hash, None)
         self._settled[send.tx_hash] = stage
 
 

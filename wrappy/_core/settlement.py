@@ -2,109 +2,76 @@
 
 The very same bytes are sent again, for the exchange takes a nonce once, and it is
 asked for the hashes, for its next nonce and for its clock. Accepted is what the
-exchange has said yes to or knows by hash. Dead is only what is proven dead: its time
-is over by the exchange's own clock and a read made after that does not know it, or
-its nonce went to something else and two such reads, a second apart, do not know it.
-A read that failed proves nothing, and a refusal of the copy is a hint at most: it
-may be refused because the first one got in.
+exchange has said yes to, knows by hash, or shows an order of. Dead is only what is
+proven dead: its time is over by the exchange's own clock and reads made after that,
+of its hash, of the key's counter and of the account's orders, do not know it. A read
+that failed proves nothing, and a refusal of the copy is a hint at most: it may be
+refused because the first one got in.
+
+A nonce that is gone tells nothing about its transaction: it may be what took it, for
+the read by hash lags behind the counter. It only frees the key for the next number.
+The transaction *lingers*: it is asked about until it is found or proven dead.
+
+What would stay in doubt until its time is over is *fenced*: harmless transactions of
+ours take its nonces. The exchange gives a nonce out once (prover circuits), so either
+they are accepted and the old bytes are dead, or the old bytes were there before them
+and nothing has happened to what they did.
 """
 
 from __future__ import annotations
 
-import enum
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from wrappy._core.backoff import Backoff
+from wrappy._core.outcomes import UNKNOWN, NonceFate, SendOutcome
+from wrappy._core.settle_steps import DoubtfulTx, SettledAs, SettleMove, SettleStep
+from wrappy._core.venue_clock import ALONE_MS, GRACE_MS, SLACK_MS, VenueClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wrappy._core.outcomes import SendVerdict
+
+__all__ = [
+    "ALONE_MS",
+    "GRACE_MS",
+    "DoubtfulTx",
+    "SettleMove",
+    "SettleStep",
+    "SettledAs",
+    "Settlement",
+]
+
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
+LINGER_FIRST_S = 0.5
+LINGER_LONGEST_S = 15.0
 SECOND_LOOK_S = 1.0
-"""Reads lag behind: between two looks that prove an absence lies this much."""
+"""From one look to the next when one good read is all that is missing."""
 
-GRACE_MS = 1_000
-"""After its expiry, a transaction may still be shown as one that was in time."""
+HASH_LAG_MS = 10_000
+"""So long a read by hash may not know what was executed."""
 
-SLACK_MS = 200
-"""What our clock may be ahead of the exchange's before its clock has to be asked."""
-
-SKEW_MS = 500
-"""Difference of clocks up to which ours may measure the time since an expiry."""
-
-ALONE_MS = 30_000
-"""When the exchange does not tell the time, ours counts after so much longer."""
-
-
-class SettleStep(enum.Enum):
-    """What is to be done next."""
-
-    RESEND = "resend"
-    """Send the same bytes of the whole batch; then `resent`."""
-
-    ASK_NONCE = "ask nonce"
-    """Ask for the key's next nonce; then `nonce_read`."""
-
-    ASK_CLOCK = "ask clock"
-    """Ask the exchange for its time; then `clock_read`."""
-
-    ASK_HASH = "ask hash"
-    """Ask for one transaction; then `hash_read`."""
-
-    WAIT = "wait"
-    """Do nothing until a moment."""
-
-    DONE = "done"
-    """Everything is settled."""
-
-
-class SettleMove(NamedTuple):
-    """A step and what it needs.
-
-    Attributes:
-        step: what to do.
-        tx_hash: transaction to ask for.
-        until: when to go on, in the caller's monotone seconds.
-    """
-
-    step: SettleStep
-    tx_hash: str = ""
-    until: float = 0.0
-
-
-class SettledAs(enum.Enum):
-    """How a doubt ended."""
-
-    ACCEPTED = "accepted"
-    EXPIRED = "expired"
-    """Never executed and too old now; its nonce was not used by it."""
-
-    PASSED = "passed"
-    """Never executed: its nonce was used by something else."""
-
-
-class DoubtfulTx(NamedTuple):
-    """A transaction without an answer.
-
-    Attributes:
-        tx_hash: what the exchange would know it by.
-        nonce: the nonce it spends.
-        expired_at_ms: unix milliseconds after which it cannot be executed.
-    """
-
-    tx_hash: str
-    nonce: int
-    expired_at_ms: int
+FENCE_AFTER_S = 3.0
+"""So long copies may stay without an answer before their nonces are fenced."""
 
 
 @dataclass(slots=True)
 class _Doubt:
     tx: DoubtfulTx
     verdict: SettledAs | None = None
-    unseen_at: float | None = None
-    """When a read after its nonce had passed did not know it."""
+    # What reads that were made after its time was over have told.
+    is_unknown: bool = False
+    is_unknown_still: bool = False  # also by one that the lag cannot explain
+    is_counted_out: bool = False  # the counter had not come to its nonce
+    is_nowhere: bool = False  # the account shows no order of it
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is proven yet."""
+        return self.verdict is None
 
 
 class Settlement:
@@ -121,23 +88,45 @@ class Settlement:
             transactions: one batch, in nonce order.
         """
         self._doubts = [_Doubt(tx) for tx in transactions]
+        self._fences: list[_Doubt] = []
+        self._can_fence = True
+        self._began = math.inf
+        # What this round has brought: the copy's answer, a read of the counter, and
+        # the hashes that the exchange did not know.
+        self._copy = UNKNOWN
+        self._counted = False
+        self._unseen: set[str] = set()
         self._pauses = Backoff(
             first_s=FIRST_PAUSE_S, ceiling_s=LONGEST_PAUSE_S, jitter=0.0
         )
+        self._lingering_pauses = Backoff(
+            first_s=LINGER_FIRST_S, ceiling_s=LINGER_LONGEST_S, jitter=0.0
+        )
         self._moves = self._new_round()
         self._current = SettleMove(SettleStep.WAIT)
-        self._asked_at = 0.0
-        self._expired_ago: set[str] = set()
+        self._over: set[str] = set()
+        self._long_over: set[str] = set()
         self._venue_next: int | None = None
-        # The exchange's time in ms, less our monotone time in ms: at least this.
-        self._clock_floor: float | None = None
-        self._venue_ms = 0
-        self._agrees = False
+        self._clock = VenueClock()
 
     @property
     def open(self) -> list[str]:
         """Hashes that are still in doubt, in nonce order."""
-        return [doubt.tx.tx_hash for doubt in self._doubts if doubt.verdict is None]
+        return [doubt.tx.tx_hash for doubt in self._doubts if doubt.is_open]
+
+    @property
+    def holds(self) -> bool:
+        """Whether a nonce may still be taken by what is in doubt.
+
+        If not, the key can go on, though something may be in doubt for longer.
+        """
+        return not all(self._is_idle(doubt) for doubt in self._undecided())
+
+    @property
+    def passed(self) -> frozenset[str]:
+        """Hashes whose nonces are gone, whether to them or to something else."""
+        gone = (doubt.tx.tx_hash for doubt in self._doubts if self._passed(doubt))
+        return frozenset(gone)
 
     @property
     def verdicts(self) -> dict[str, SettledAs]:
@@ -148,6 +137,14 @@ class Settlement:
             if doubt.verdict is not None
         }
 
+    @property
+    def fence_verdicts(self) -> dict[str, SettledAs | None]:
+        """What became of fences that were accepted or had no answer, by hash.
+
+        None while one is itself in doubt.
+        """
+        return {fence.tx.tx_hash: fence.verdict for fence in self._fences}
+
     def next(self, now: float, unix_ms: float) -> SettleMove:
         """Return what to do now.
 
@@ -155,36 +152,70 @@ class Settlement:
             now: monotone seconds.
             unix_ms: our own clock.
         """
-        if not self.open:
+        self._began = min(self._began, now)
+        if not self._undecided():
             return SettleMove(SettleStep.DONE)
         if self._current.step is SettleStep.WAIT and now < self._current.until:
             return self._current
         while self._moves:
             move = self._moves.pop(0)
+            if move.step is SettleStep.FENCE:
+                move = move._replace(nonces=self._to_fence(now, unix_ms))
             if self._is_useful(move, now, unix_ms):
                 self._current = move
-                self._asked_at = now
-                self._expired_ago = self._expired(now, unix_ms)
+                self._over = self._expired(now, unix_ms)
+                self._long_over = self._expired(now, unix_ms, HASH_LAG_MS)
                 return move
         self._moves = self._new_round()
         self._current = SettleMove(SettleStep.WAIT, until=self._resume(now, unix_ms))
         return self._current
 
-    def resent(self, *, accepted: bool) -> None:
+    def resent(self, verdict: SendVerdict) -> None:
         """Take the answer to the copy.
 
         Args:
-            accepted: the exchange said yes to the whole batch. Anything else,
+            verdict: what it means. Anything but an acceptance of the whole batch,
                 refusals as well as silence, proves nothing.
         """
-        if accepted:
+        self._copy = verdict
+        if verdict.outcome is SendOutcome.ACCEPTED:
             for doubt in self._doubts:
-                doubt.verdict = doubt.verdict or SettledAs.ACCEPTED
+                self._took(doubt)
+
+    def fenced(self, fence: Iterable[DoubtfulTx], verdict: SendVerdict) -> None:
+        """Take the answer to a fence.
+
+        Args:
+            fence: what was sent for the nonces asked for.
+            verdict: what the answer means. A fence without an answer is in doubt
+                itself. One refused for its nonce brings new questions. One refused
+                otherwise means that the exchange takes none, so that the expiry has
+                to bring the proof.
+        """
+        if verdict.outcome in (SendOutcome.ACCEPTED, SendOutcome.UNKNOWN):
+            old = {doubt.tx.tx_hash for doubt in self._fences}
+            self._fences += [_Doubt(tx) for tx in fence if tx.tx_hash not in old]
+        if verdict.outcome is SendOutcome.ACCEPTED:
+            hashes = {tx.tx_hash for tx in fence}
+            for doubt in self._fences:
+                if doubt.tx.tx_hash in hashes:
+                    self._took(doubt)
+        elif verdict.outcome is SendOutcome.REFUSED:
+            if verdict.nonce is NonceFate.SUSPECT:
+                self._moves = self._questions()
+            else:
+                self._can_fence = False
 
     def nonce_read(self, venue_next: int | None) -> None:
         """Take the exchange's next nonce of the key; None if it could not be read."""
-        if venue_next is not None:
-            self._venue_next = max(venue_next, self._venue_next or 0)
+        if venue_next is None:
+            return
+        self._venue_next = max(venue_next, self._venue_next or 0)
+        self._counted = True
+        for doubt in self._undecided():
+            if doubt.tx.tx_hash in self._over and not self._passed(doubt):
+                doubt.is_counted_out = True
+                self._conclude(doubt)
 
     def clock_read(self, venue_ms: int | None, now: float, unix_ms: float) -> None:
         """Take the exchange's clock, unix milliseconds rounded down to a second.
@@ -194,102 +225,182 @@ class Settlement:
             now: monotone seconds when the answer came.
             unix_ms: our own clock then.
         """
-        if venue_ms is None:
-            return
-        # It was that late when the answer was written, and is later now.
-        floor = venue_ms - now * 1000
-        if self._clock_floor is None or floor > self._clock_floor:
-            self._clock_floor = floor
-        self._venue_ms = venue_ms
-        self._agrees = -SKEW_MS <= unix_ms - venue_ms <= 1000 + SKEW_MS
+        if venue_ms is not None:
+            self._clock.read(venue_ms, now, unix_ms)
 
-    def hash_read(self, *, known: bool | None, now: float) -> None:
+    def hash_read(self, *, known: bool | None) -> None:
         """Take what the exchange knows of the transaction that was asked for.
 
         Args:
             known: None if it could not be read.
-            now: monotone seconds when the answer came.
         """
-        if known is None:
-            return
         doubt = self._doubt(self._current.tx_hash)
         if known:
-            doubt.verdict = SettledAs.ACCEPTED
+            self._took(doubt)
+        elif known is not None:
+            self._unseen.add(doubt.tx.tx_hash)
+            doubt.is_unknown |= doubt.tx.tx_hash in self._over
+            doubt.is_unknown_still |= doubt.tx.tx_hash in self._long_over
+            self._conclude(doubt)
+
+    def orders_read(self, *, shown: bool | None) -> None:
+        """Take whether the account shows an order of the transaction asked for.
+
+        Args:
+            shown: live or ended; None if it could not be read.
+        """
+        doubt = self._doubt(self._current.tx_hash)
+        if shown:
+            self._took(doubt)
+        elif shown is not None:
+            doubt.is_nowhere |= doubt.tx.tx_hash in self._over
+            self._conclude(doubt)
+
+    def _conclude(self, doubt: _Doubt) -> None:
+        """Take for dead what all reads after its time was over have not shown."""
+        if not self._is_missed(doubt):
             return
-        unseen_at, expired = doubt.unseen_at, self._current.tx_hash in self._expired_ago
-        if not self._passed(doubt):
-            doubt.verdict = SettledAs.EXPIRED if expired else None
-        elif expired or (
-            unseen_at is not None and self._asked_at - unseen_at >= SECOND_LOOK_S
+        passed = self._passed(doubt)
+        # What creates nothing can only be found by its hash, and that lags.
+        is_lagging = passed and not doubt.is_unknown_still
+        if doubt.is_nowhere if doubt.tx.creates else not is_lagging:
+            doubt.verdict = SettledAs.PASSED if passed else SettledAs.EXPIRED
+
+    def _is_missed(self, doubt: _Doubt) -> bool:
+        """Whether its time is over, and neither hash nor counter tell of it."""
+        return doubt.is_unknown and (doubt.is_counted_out or self._passed(doubt))
+
+    def _is_idle(self, doubt: _Doubt) -> bool:
+        """Whether it cannot take its nonce any more."""
+        return self._passed(doubt) or self._is_missed(doubt)
+
+    def _took(self, doubt: _Doubt) -> None:
+        """Note that the exchange has it: nothing else has its nonce."""
+        doubt.verdict = SettledAs.ACCEPTED
+        is_fence = any(doubt is fence for fence in self._fences)
+        lost = SettledAs.FENCED if is_fence else SettledAs.PASSED
+        for others, verdict in (
+            (self._doubts, lost),
+            (self._fences, SettledAs.PASSED),
         ):
-            doubt.verdict = SettledAs.PASSED
-        elif unseen_at is None:
-            doubt.unseen_at = now
+            for other in others:
+                is_rival = other is not doubt and other.tx.nonce == doubt.tx.nonce
+                # A positive word beats a deduction.
+                if is_rival and other.verdict is not SettledAs.ACCEPTED:
+                    other.verdict = verdict
+
+    def _undecided(self) -> list[_Doubt]:
+        """Return what is in doubt, fences included: they may take a nonce later."""
+        return [doubt for doubt in [*self._doubts, *self._fences] if doubt.is_open]
 
     def _new_round(self) -> list[SettleMove]:
-        moves = [
+        self._copy, self._counted = UNKNOWN, False
+        self._unseen.clear()
+        return [
             SettleMove(SettleStep.RESEND),
-            SettleMove(SettleStep.ASK_NONCE),
-            SettleMove(SettleStep.ASK_CLOCK),
-        ]
-        return moves + [
-            SettleMove(SettleStep.ASK_HASH, tx_hash=tx_hash) for tx_hash in self.open
+            *self._questions(),
+            SettleMove(SettleStep.FENCE),
         ]
 
+    def _questions(self) -> list[SettleMove]:
+        # The counter after the clock, so that it is read when the time is over.
+        moves = [SettleMove(SettleStep.ASK_CLOCK), SettleMove(SettleStep.ASK_NONCE)]
+        for doubt in self._undecided():
+            moves.append(SettleMove(SettleStep.ASK_HASH, tx_hash=doubt.tx.tx_hash))
+            if doubt.tx.creates:
+                found = SettleMove(SettleStep.ASK_ORDERS, tx_hash=doubt.tx.tx_hash)
+                moves.append(found)
+        return moves
+
     def _is_useful(self, move: SettleMove, now: float, unix_ms: float) -> bool:
-        undecided = [doubt for doubt in self._doubts if doubt.verdict is None]
         if move.step is SettleStep.RESEND:
-            # A copy that cannot be taken any more is noise.
-            return not any(
-                self._passed(doubt) or unix_ms > doubt.tx.expired_at_ms
-                for doubt in self._doubts
-            )
+            # A copy that cannot be taken any more is noise, and one that competes
+            # with its own fence is not wanted.
+            is_fenced = self._can_fence and any(fence.is_open for fence in self._fences)
+            takeable = self.holds and self._can_be_taken(self._doubts, unix_ms)
+            return takeable and not is_fenced
         if move.step is SettleStep.ASK_CLOCK:
             proven = self._expired(now, unix_ms)
             return any(
                 unix_ms >= doubt.tx.expired_at_ms + GRACE_MS + SLACK_MS
                 and doubt.tx.tx_hash not in proven
-                for doubt in undecided
+                for doubt in self._undecided()
             )
-        return True
+        if move.step is SettleStep.ASK_NONCE:
+            return self.holds
+        if move.step is SettleStep.FENCE:
+            return bool(move.nonces)
+        doubt = self._doubt(move.tx_hash)
+        if move.step is SettleStep.ASK_ORDERS:
+            return doubt.is_open and self._is_idle(doubt)
+        return doubt.is_open
+
+    def _to_fence(self, now: float, unix_ms: float) -> range:
+        """Return the nonces to fence now, an empty range for none."""
+        nothing = range(0)
+        pending = [fence for fence in self._fences if self._can_land(fence)]
+        opened = pending or [doubt for doubt in self._doubts if self._can_land(doubt)]
+        takeable = bool(opened) and self._can_be_taken(opened, unix_ms)
+        if not self._can_fence or not takeable:
+            return nothing
+        last = (pending or self._doubts)[-1].tx.nonce
+        nonces = range(opened[0].tx.nonce, last + 1)
+        if pending:
+            return nonces  # the same bytes, until it is known what became of them
+        is_next = self._counted and self._venue_next == nonces.start
+        is_whole = [doubt.tx.nonce for doubt in opened] == list(nonces)
+        is_unseen = self._unseen.issuperset(doubt.tx.tx_hash for doubt in opened)
+        if is_next and is_whole and is_unseen and self._is_stuck(now):
+            return nonces
+        return nothing
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether copies are turned away, seem to get nowhere, or make no sense.
+
+        The latter when a nonce of the batch is gone: it is taken as a whole only.
+        """
+        if any(self._passed(doubt) for doubt in self._doubts):
+            return True
+        if self._copy.outcome is SendOutcome.REFUSED:
+            return self._copy.nonce is NonceFate.FREE
+        is_lost = self._copy.outcome is SendOutcome.UNKNOWN
+        return is_lost and now - self._began >= FENCE_AFTER_S
+
+    def _can_land(self, doubt: _Doubt) -> bool:
+        return doubt.is_open and not self._is_idle(doubt)
+
+    def _can_be_taken(self, doubts: Iterable[_Doubt], unix_ms: float) -> bool:
+        return not any(
+            self._passed(doubt) or unix_ms > doubt.tx.expired_at_ms for doubt in doubts
+        )
 
     def _passed(self, doubt: _Doubt) -> bool:
         return self._venue_next is not None and self._venue_next > doubt.tx.nonce
 
-    def _expired(self, now: float, unix_ms: float) -> set[str]:
-        """Return the hashes whose time is proven to be over."""
+    def _expired(self, now: float, unix_ms: float, ago_ms: int = 0) -> set[str]:
+        """Return the hashes whose time is proven to be over, for so long."""
         return {
             doubt.tx.tx_hash
-            for doubt in self._doubts
-            if self._is_over(doubt.tx.expired_at_ms, now, unix_ms)
+            for doubt in self._undecided()
+            if self._clock.is_over(doubt.tx.expired_at_ms + ago_ms, now, unix_ms)
         }
-
-    def _is_over(self, expired_at_ms: int, now: float, unix_ms: float) -> bool:
-        if self._clock_floor is None:
-            return unix_ms >= expired_at_ms + GRACE_MS + ALONE_MS
-        if self._clock_floor + now * 1000 >= expired_at_ms + GRACE_MS:
-            return True
-        # Told in whole seconds; with clocks that agree, ours knows the rest.
-        late = unix_ms >= expired_at_ms + GRACE_MS + SLACK_MS
-        return self._agrees and late and self._venue_ms > expired_at_ms
 
     def _resume(self, now: float, unix_ms: float) -> float:
         """Return when the next round can learn something."""
-        pause_s = self._pauses.next(0.0)
-        until = now + pause_s
-        for doubt in self._doubts:
-            if doubt.verdict is not None:
-                continue
-            if doubt.unseen_at is not None:
-                second = doubt.unseen_at + SECOND_LOOK_S + 0.01
-                until = min(until, max(now + FIRST_PAUSE_S, second))
+        holds = self.holds
+        pauses = self._pauses if holds else self._lingering_pauses
+        until = now + pauses.next(0.0)
+        for doubt in self._undecided():
             due_ms = doubt.tx.expired_at_ms + GRACE_MS + SLACK_MS
+            if doubt.is_unknown and not doubt.tx.creates:
+                due_ms += HASH_LAG_MS
             if unix_ms < due_ms:
                 until = min(until, now + (due_ms - unix_ms) / 1000)
-            else:
+            elif holds or (doubt.tx.tx_hash in self._unseen and not doubt.is_unknown):
                 # One good read is all that is missing now.
                 until = min(until, now + SECOND_LOOK_S)
         return until
 
     def _doubt(self, tx_hash: str) -> _Doubt:
-        return next(doubt for doubt in self._doubts if doubt.tx.tx_hash == tx_hash)
+        both = (*self._doubts, *self._fences)
+        return next(doubt for doubt in both if doubt.tx.tx_hash == tx_hash)

@@ -173,7 +173,7 @@ class AccountReader:
 
     async def positions(self) -> list[Position]:
         """Return the positions that are not flat."""
-        return positions_in((await self._account()).get("positions") or [])
+        return positions_in(await self._position_rows())
 
     async def margin_setting(self, market_index: int) -> MarginSetting | None:
         """Return a market's margin setting; None while the account shows none."""
@@ -188,7 +188,8 @@ class AccountReader:
         """
         fields = {"market_id": market_index, "limit": 1}
         answer = await self._ask(BOOK_PATH, fields, private=False)
-        levels = answer.get("asks" if of_asks else "bids") or []
+        side = "asks" if of_asks else "bids"
+        levels = rows_by_market(answer.get(side), side)
         if not levels:
             raise InvalidOrderError(
                 "avg_execution_price",
@@ -198,10 +199,13 @@ class AccountReader:
         return decimal(levels[0], "price")
 
     async def _position_row(self, market_index: int) -> dict[str, Any]:
-        for row in (await self._account()).get("positions") or []:
+        for row in await self._position_rows():
             if row.get("market_id") == market_index:
                 return dict(row)
         return {"market_id": market_index}
+
+    async def _position_rows(self) -> list[dict[str, Any]]:
+        return rows_by_market((await self._account()).get("positions"), "positions")
 
     async def _account(self) -> dict[str, Any]:
         fields = {"by": "index", "value": self.account_index}

@@ -12,13 +12,16 @@ from wrappy.lighter.account import AccountReader
 from wrappy.lighter.config import complete, ws_url_for
 from wrappy.lighter.doors import FallbackDoor, RestSendDoor, StreamSendDoor
 from wrappy.lighter.environment import NATIVE
+from wrappy.lighter.inherited import inherit
 from wrappy.lighter.journal import known_client_order_indices
-from wrappy.lighter.lane import state_folder
+from wrappy.lighter.key_lock import check_folder
+from wrappy.lighter.lane import state_folder, to_its_end
 from wrappy.lighter.left_orders import check_open_orders, numbers_of
 from wrappy.lighter.link import acquire_link, release_link
 from wrappy.lighter.logs import as_sink
 from wrappy.lighter.outbox import Outbox
 from wrappy.lighter.recovery import recover
+from wrappy.lighter.seeding import patiently, seed, sent_lately
 from wrappy.lighter.sender import Sender
 from wrappy.lighter.sweeping import OrderSweep
 from wrappy.lighter.token import TokenSource
@@ -27,6 +30,7 @@ from wrappy.protocol.intents import CancelOrder
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from wrappy.lighter.allowance import AccountAllowance
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.doors import SendDoor
     from wrappy.lighter.environment import Environment, RestConnection
@@ -65,10 +69,28 @@ class DealerParts:
     account: AccountReader
     sweep: OrderSweep
 
+    @property
+    def allowance(self) -> AccountAllowance:
+        """Volume quota and order caps of the account."""
+        return self.link.allowance(self.account.account_index)
+
+    def has_journaled(self, client_order_index: int) -> bool:
+        """Whether this run or an earlier one has signed an order of that number."""
+        return any(
+            lane.journal is not None and lane.journal.knows(client_order_index)
+            for lane in self.lanes
+        )
+
     def watch_foreign_nonces(self, hook: Callable[[int], None]) -> None:
         """Have `hook(count)` called whenever somebody else has used a nonce."""
         for lane in self.lanes:
             lane.on_foreign.append(hook)
+
+    def unwatch_foreign_nonces(self, hook: Callable[[int], None]) -> None:
+        """Call a hook no more."""
+        for lane in self.lanes:
+            if hook in lane.on_foreign:
+                lane.on_foreign.remove(hook)
 
     def acknowledge_foreign_nonces(self) -> None:
         """Let new orders out again: somebody has looked who else uses a key."""
@@ -117,6 +139,9 @@ async def assemble(
     """
     full = complete(config)
     signers = [environment.make_signer(full, key) for key in full.api_keys]
+    if not full.prefer_high_level:
+        # What cannot work is found before the exchange is asked anything.
+        await environment.worker().run(partial(check_folder, state_folder(full)))
     link = acquire_link(full)
     async with contextlib.AsyncExitStack() as undo:
         undo.callback(release_link, link)
@@ -129,11 +154,13 @@ async def assemble(
         link.pace_for(full)
         undo.push_async_callback(link.leave)
         tokens = TokenSource(signers[0], environment.worker(), clock=environment.unix_s)
-        await link.check_chain(rest, full)
-        market = await link.market(rest, full, sends=True)
+        await _seed_pace(full, environment, link)
+        insist = partial(patiently, pace=link.pace, timeout_s=full.reconcile_timeout_s)
+        await insist(partial(link.check_chain, rest, full))
+        market = await insist(partial(link.market, rest, full, sends=True))
         lanes = [link.lane(s.account_index, s.api_key_index) for s in signers]
         for signer, lane in zip(signers, lanes, strict=True):
-            await link.check_key(rest, signer, lane)
+            await insist(partial(link.check_key, rest, signer, lane))
         await link.learn_tier(rest, full, tokens)
         await _open_lanes(full, environment, lanes)
         undo.push_async_callback(_close_lanes, full, environment, lanes)
@@ -142,7 +169,7 @@ async def assemble(
             undo.push_async_callback(stream.aclose)
         made = _Wiring(full, environment, link, rest, door, market)
         for signer, lane in zip(signers, lanes, strict=True):
-            await made.restart(signer, lane)
+            await insist(partial(made.restart, signer, lane))
         senders = [
             made.sender(signer, lane)
             for signer, lane in zip(signers, lanes, strict=True)
@@ -153,9 +180,15 @@ async def assemble(
             rest=rest,
             tokens=tokens,
         )
-        outbox = Outbox(full, senders, as_sink(logger, "LighterDealer.tx"))
+        outbox = Outbox(
+            full,
+            senders,
+            as_sink(logger, "LighterDealer.tx"),
+            link.allowance(signers[0].account_index),
+        )
         undo.push_async_callback(outbox.aclose, "the dealer did not start")
-        await made.take_over(account, outbox, dict(zip(senders, lanes, strict=True)))
+        of_lanes = dict(zip(senders, lanes, strict=True))
+        await insist(partial(made.take_over, account, outbox, of_lanes))
         undo.pop_all()
     return DealerParts(
         config=full,
@@ -234,6 +267,8 @@ class _Wiring:
         lanes: Mapping[Sender, KeyLane],
     ) -> None:
         """Enter what lives of earlier runs, and deal with what nobody knows."""
+        for sender, lane in lanes.items():
+            inherit(outbox, sender, lane, self.market.market_id)
         if any(lane.left for lane in lanes.values()):
             for row in await account.open_orders(self.market.market_id):
                 coi = row.get("client_order_index")
@@ -261,10 +296,11 @@ class _Wiring:
                 )
             )
 
-        async def cancel(order_index: int) -> None:
-            scope = object()
-            intent = CancelOrder(self.market.market_id, order_index)
-            outbox.put_in(scope, intent, touches=order_index, is_cancel=True)
+        async def cancel(order_indices: Sequence[int]) -> None:
+            scope = object()  # sent in batches
+            for index in order_indices:
+                intent = CancelOrder(self.market.market_id, index)
+                outbox.put_in(scope, intent, touches=index, is_cancel=True)
             await outbox.flush(scope)
 
         return await check_open_orders(
@@ -282,10 +318,29 @@ def _doors(
     if not config.use_websocket:
         return None, RestSendDoor(rest)
     connection = environment.open_stream(
-        ws_url_for(config.base_url or ""), timeout_s=config.request_timeout_s
+        ws_url_for(config.base_url or ""),
+        timeout_s=config.request_timeout_s,
+        # Signatures do not shrink, and every one of them would wait for the attempt.
+        compress=False,
     )
     stream = StreamSendDoor(connection, timeout_s=config.request_timeout_s)
     return stream, FallbackDoor(stream, RestSendDoor(rest))
+
+
+async def _seed_pace(
+    config: DealerConfig, environment: Environment, link: ExchangeLink
+) -> None:
+    """Count what earlier processes have sent within the last minute."""
+    if not config.journal or link.pace.requests:
+        return
+    lately = partial(
+        sent_lately,
+        state_folder(config),
+        base_url=config.base_url or "",
+        account_index=config.account_index or 0,
+        now_ms=int(environment.unix_s() * 1000),
+    )
+    seed(link.pace, await environment.worker().run(lately))
 
 
 async def _open_lanes(
@@ -310,6 +365,7 @@ async def _close_lanes(
     if config.prefer_high_level:
         return
     closing = [lane.close(environment.worker()) for lane in lanes]
-    for result in await asyncio.gather(*closing, return_exceptions=True):
+    closed = asyncio.gather(*closing, return_exceptions=True)
+    for result in await to_its_end(closed):
         if isinstance(result, BaseException):
             raise result

@@ -82,7 +82,7 @@ class ConditionalOrders(AccountControls):
                 by an attached stream's price; nothing is queued.
         """
         leg = Leg("stop_loss", trigger_price, price)
-        return self._create_trigger(
+        return await self._create_trigger(
             leg,
             size,
             slippage_bps=slippage_bps,
@@ -119,7 +119,7 @@ class ConditionalOrders(AccountControls):
             InvalidOrderError: as in `create_stop_loss`; nothing is queued.
         """
         leg = Leg("take_profit", trigger_price, price)
-        return self._create_trigger(
+        return await self._create_trigger(
             leg,
             size,
             slippage_bps=slippage_bps,
@@ -172,6 +172,7 @@ class ConditionalOrders(AccountControls):
             buy = not intent.is_ask
             best = await self._prices.opposite(buy=buy)
             intent = built(self._build.bound(best, buy=buy, bps=bps))
+        await self._require_room([intent])
         return self._enter(intent)
 
     async def close_position(
@@ -251,7 +252,8 @@ class ConditionalOrders(AccountControls):
                 number = self._cois.next()
             return number
         number = checked_coi(own)
-        if self._outbox.orders.get(number) is not None:
+        known = self._outbox.orders.get(number) is not None
+        if known or self._parts.has_journaled(number):
             raise InvalidOrderError(
                 "client_order_index", own, "was used before; each order needs its own"
             )
@@ -304,7 +306,7 @@ class ConditionalOrders(AccountControls):
 
     # How the orders above are made
 
-    def _create_trigger(
+    async def _create_trigger(
         self,
         leg: Leg,
         size: Money,
@@ -328,6 +330,7 @@ class ConditionalOrders(AccountControls):
         known = self._known_ticks()
         if known is not None:
             self._build.check_trigger(leg.kind, order, known)
+        await self._require_room([order])
         return self._enter(order)
 
     def _known_ticks(self) -> int | None:

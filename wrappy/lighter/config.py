@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import logging
 import os
@@ -218,28 +219,65 @@ _MARKET_NAMES = frozenset({"symbol", "market_index"})
 SHORTHAND = ("api_key_index", "api_key_private_key", "market_id")
 
 
+def no_such_setting(name: str) -> str:
+    """Return what to say of an unknown setting, with the nearest known one."""
+    near = difflib.get_close_matches(name, sorted({*FIELDS, *SHORTHAND}), n=1)
+    return f"{name}: no such setting" + (f"; is it {near[0]}?" if near else "")
+
+
+LARGEST_FILE = 1_000_000
+"""Bytes of a config file; a larger one is something else."""
+
+
+def _text_and_mode(file: Path) -> tuple[str, int]:
+    """Return a file's text and mode, after a look at what it is.
+
+    Raises:
+        ConfigError: it is no plain file, is too large, or lies behind a link that
+            leads out of its folder.
+    """
+    if file.is_symlink() and file.parent.resolve() not in file.resolve().parents:
+        raise ConfigError(
+            f"{file}: is a symbolic link out of its folder; name the file itself"
+        )
+    # A pipe must not keep us waiting for somebody to write into it.
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ConfigError(f"{file}: cannot be read: it is no plain file")
+        raw = stream.read(LARGEST_FILE + 1)
+    if len(raw) > LARGEST_FILE:
+        raise ConfigError(
+            f"{file}: has more than {LARGEST_FILE} bytes; name the config file"
+        )
+    return raw.decode("utf-8"), mode
+
+
 def read_file(path: str | Path) -> dict[str, Any]:
     """Return the settings of a JSON file, with or without a `Lighter` section.
 
     Raises:
-        ConfigError: the file cannot be read, is not JSON, names an unknown setting,
-            or holds a key while everybody on the machine may read it.
+        ConfigError: the file cannot be read, is not JSON, is too large, is a link out
+            of its folder, names an unknown setting, or holds a key while everybody
+            on the machine may read it.
     """
     file = Path(path)
     try:
-        mode = file.stat().st_mode
-        text = file.read_text(encoding="utf-8")
+        text, mode = _text_and_mode(file)
         document = json.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from error
-    except ValueError as error:
+    except ConfigError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: is not JSON: {error}") from error
     section = document.get("Lighter", document) if isinstance(document, dict) else None
     if not isinstance(section, dict):
         raise ConfigError(f"{file}: the settings must be an object of names and values")
     unknown = sorted(set(section) - FIELDS - set(SHORTHAND))
     if unknown:
-        raise ConfigError(f"{file}: {unknown[0]}: no such setting")
+        raise ConfigError(f"{file}: {no_such_setting(unknown[0])}")
     if _holds_key(section) and mode & (stat.S_IROTH | stat.S_IWOTH):
         raise ConfigError(
             f"{file}: holds a private key and everybody may read it; "
@@ -299,7 +337,7 @@ def load_config(
     given = {k: v for k, v in (overrides or {}).items() if v is not None}
     unknown = sorted(set(given) - FIELDS - set(SHORTHAND))
     if unknown:
-        raise ConfigError(f"{unknown[0]}: no such setting")
+        raise ConfigError(no_such_setting(unknown[0]))
     absent = path is None or not Path(path).exists()
     file = {} if path is None or absent else read_file(path)
     environment = read_environment()

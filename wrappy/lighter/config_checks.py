@@ -46,6 +46,7 @@ _WORDS = {
 
 
 _LONGEST_SHOWN = 30
+_LONGEST_SYMBOL = 32
 
 
 def shown(value: object) -> str:
@@ -111,6 +112,9 @@ def _check_kinds(config: DealerConfig) -> None:
         value = getattr(config, name)
         if value is not None and not isinstance(value, str):
             raise ConfigError(f"{name}: a {type(value).__name__} is not text")
+    if config.symbol is not None and len(config.symbol) > _LONGEST_SYMBOL:
+        # It would be shown later, and may be a key in the wrong place.
+        raise ConfigError(f"symbol: {shown(config.symbol)} is no market's name")
 
 
 def _check_timeout(name: str, timeout: object) -> None:
@@ -140,7 +144,9 @@ def _check_chain_id(base_url: str, chain_id: int | None) -> None:
 
 
 def check_base_url(base_url: str) -> str:
-    """Return a base URL without its trailing slash.
+    """Return a base URL in its one form, so that one exchange has one address.
+
+    The host is in lower case; default port and trailing slash are left out.
 
     Raises:
         ConfigError: it is no http(s) address.
@@ -161,4 +167,10 @@ def check_base_url(base_url: str) -> str:
         raise ConfigError(
             f"base_url: {told} is no address such as http://127.0.0.1:8080"
         )
-    return base_url.rstrip("/")
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    standard = parts.port in (None, {"http": 80, "https": 443}[parts.scheme])
+    port = "" if standard else f":{parts.port}"
+    rest = base_url.split("://", 1)[1]
+    path = rest[len(parts.netloc) :].rstrip("/")
+    return f"{parts.scheme}://{host}{port}{path}"

@@ -24,6 +24,7 @@ from wrappy.lighter.arguments import checked_flag, checked_whole
 from wrappy.lighter.margin import MarginControls
 from wrappy.lighter.outbox import require_no_batch
 from wrappy.lighter.results import DeadManState
+from wrappy.lighter.state_files import origin
 from wrappy.protocol.intents import CancelAllOrders
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class AccountControls(MarginControls):
 
     async def cancel_all_orders(self, *, everywhere: bool = False) -> FlushResult:
         """Cancel every order of the account in this market, at once.
+
+        It goes before everything that waits for the pace. What this dealer has
+        queued before the call, and not sent yet, is dropped: new orders and changes,
+        also those of a flush that waits for its turn. Their receipts say `NOT_SENT`.
 
         Args:
             everywhere: in all markets.
@@ -281,7 +286,7 @@ class AccountControls(MarginControls):
     def _others(self) -> list[DeadMan]:
         """Return the switches that dealers of this process keep for the account."""
         mine = _switches.setdefault(asyncio.get_running_loop(), {})
-        account = (self.config.base_url, self.config.account_index)
+        account = (origin(self.config.base_url or ""), self.config.account_index)
         return mine.setdefault(account, [])
 
     async def _disarm_at_close(self) -> None:

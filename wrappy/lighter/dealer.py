@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from wrappy._core.order_states import OrderEvent
 from wrappy._core.scaling import PriceRounding
-from wrappy.errors import InvalidOrderError
+from wrappy.errors import InvalidOrderError, RiskDeniedError
 from wrappy.lighter.arguments import checked_coi, checked_order_index
 from wrappy.lighter.grouped import OrderGroups
 from wrappy.lighter.outbox import require_no_batch
@@ -62,6 +63,8 @@ class LighterDealer(OrderGroups):
 
         Raises:
             InvalidOrderError: an argument is wrong; nothing is queued.
+            RiskDeniedError: the account has as many orders as its tier allows;
+                nothing is queued.
         """
         self._require_open()
         intent = self._build.limit(
@@ -73,6 +76,7 @@ class LighterDealer(OrderGroups):
             time_in_force=time_in_force,
             expiry_s=expiry_s,
         )
+        await self._require_room([intent])
         return self._enter(intent)
 
     enqueue_limit = create_limit_order
@@ -105,6 +109,7 @@ class LighterDealer(OrderGroups):
         Raises:
             InvalidOrderError: an argument is wrong, or there is no opposite price
                 to take a bound from.
+            RiskDeniedError: `cancel_all_orders` came first; nothing was sent.
             VenueError, TransportError: see `flush`.
         """
         self._require_open()
@@ -141,6 +146,12 @@ class LighterDealer(OrderGroups):
                 raise
             result["status"] = "dry_run" if self.config.prefer_high_level else "sent"
             record = self._outbox.orders.get(checked.client_order_index)
+            if (
+                result["status"] == "sent"
+                and record
+                and record.ended_by is OrderEvent.DISCARDED
+            ):
+                raise RiskDeniedError(record.reason)
             if record is not None and record.tx_hash is not None:
                 result["tx_hash"] = record.tx_hash
         return result
@@ -272,7 +283,11 @@ class LighterDealer(OrderGroups):
         Raises:
             UsageError: called inside `batch()`.
             InvalidOrderError: one of them cannot be sent, so none is.
-            VenueError, TransportError: see `flush`.
+            RiskDeniedError: the account's tier has no place for all of them, the
+                canceled ones not yet taken off; nothing is sent.
+            VenueError: refused as a whole; the message names the orders that were
+                not cancelled because of that.
+            TransportError: see `flush`.
         """
         self._require_open()
         require_no_batch(self._outbox, "batch_cancel_and_create")
@@ -291,6 +306,7 @@ class LighterDealer(OrderGroups):
             )
             for pair in _listed(new_limit_orders, "new_limit_orders")
         ]
+        await self._require_room(intents)
         scope = object()
         for coi in canceled:
             cancel = self._build.cancel(coi)
@@ -325,19 +341,25 @@ class LighterDealer(OrderGroups):
     async def flush(self) -> FlushResult:
         """Send everything queued, in batches of at most `max_ws_batch`.
 
+        While the account's volume quota is used up, cancels go at once and the rest
+        one by one, every 15 s; the flush takes as long as that.
+
         Returns:
-            Hashes and counts; a flush of nothing has count 0, and still settles
-            what is in doubt.
+            Hashes and counts; a flush of nothing has count 0, and waits until what
+            was sent before is no longer in doubt.
 
         Raises:
             UsageError: called inside `batch()`.
-            VenueError: the exchange refused a batch; its orders are rejected, what
-                was not sent yet stays queued.
+            VenueError: the exchange refused a batch; its orders are rejected, its
+                cancels were sent on their own, what was not sent yet stays queued.
             SignerError, ConnectError, RateLimitedError: nothing arrived; everything
                 stays queued, a later flush sends it.
-            SendOutcomeUnknownError: no answer came; do not send it again. The next
-                flush settles what became of it before it sends anything.
-            LaneHeldError: that could not be found out yet; nothing was sent.
+            SendOutcomeUnknownError: no answer came; do not send it again. What became
+                of it is found out in the background, and nothing else leaves with
+                the key until then.
+            LaneHeldError: that is still not known; nothing was sent.
+            ForeignNonceError: somebody else uses the key; cancels were sent, the rest
+                stays queued.
         """
         self._require_open()
         require_no_batch(self._outbox, "flush")

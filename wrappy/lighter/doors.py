@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
@@ -30,6 +31,14 @@ logger = logging.getLogger("LighterDealer.tx")
 SEND_PATH = "/api/v1/sendTx"
 BATCH_PATH = "/api/v1/sendTxBatch"
 PING_EVERY_S = 30.0
+BACK_AFTER_S = 30.0
+"""How long sends go another way before a stream that fell silent is tried again."""
+PROBE_S = 1.0
+"""Longest wait for a first sign of life from a stream that is tried again."""
+SILENCE_S = 0.9
+"""Shortest silence after a send that says something of the stream."""
+
+_PING = b'{"type":"ping"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +135,12 @@ class RestSendDoor:
 
 
 class StreamSendDoor:
-    """Sends over a WebSocket of its own; answers are matched by id."""
+    """Sends over a WebSocket of its own; answers are matched by id.
+
+    A connection can be dead without having ended. One that leaves a send or a ping
+    without an answer is given up; what is sent then raises `ConnectError` for a
+    while, and the next connection has to answer a ping before it carries anything.
+    """
 
     def __init__(self, door: StreamConnection, *, timeout_s: float) -> None:
         self._door = door
@@ -135,6 +149,10 @@ class StreamSendDoor:
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._reader: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
+        self._answered = asyncio.Event()
+        self._answered_at = -math.inf
+        self._silent = False
+        self._back_at = -math.inf
         self._closed = False
 
     async def send(
@@ -153,9 +171,9 @@ class StreamSendDoor:
         await self._connect()
         if not self._door.is_open:
             raise ConnectError("the stream is gone; nothing was sent")
-        answer: asyncio.Future[dict[str, Any]] = (
-            asyncio.get_running_loop().create_future()
-        )
+        loop, reader = asyncio.get_running_loop(), self._reader
+        began = loop.time()
+        answer: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._waiting[number] = answer
         try:
             await self._door.send(frame)
@@ -163,7 +181,12 @@ class StreamSendDoor:
                 written()
             message = await asyncio.wait_for(answer, self._timeout_s)
         except asyncio.TimeoutError as error:
+            self._suspect(reader, since=began)
             raise RequestTimeoutError(f"no answer to {kind} in time") from error
+        except asyncio.CancelledError:
+            if loop.time() - began >= SILENCE_S:
+                self._suspect(reader, since=began)
+            raise
         finally:
             self._waiting.pop(number, None)
         raise_refusal(message, endpoint=kind)
@@ -185,19 +208,69 @@ class StreamSendDoor:
         async with self._connecting:
             if self._closed:
                 raise ConnectError("the stream was closed here; nothing was sent")
-            if self._reader is not None and not self._reader.done():
+            ended = self._reader is None or self._reader.done()
+            if self._silent:
+                left_s = self._back_at - asyncio.get_running_loop().time()
+                if left_s > 0 or not ended:
+                    raise ConnectError(
+                        "the stream fell silent and is tried again in "
+                        f"{max(0.0, left_s):.0f} s; nothing was sent"
+                    )
+            elif not ended:
                 return
             await self._door.connect()
             self._reader = asyncio.create_task(self._read(), name="wrappy-send-reader")
+            if self._silent:
+                await self._probe()
+
+    async def _probe(self) -> None:
+        """Raise unless the new connection answers.
+
+        Raises:
+            ConnectError: it does not; it is given up again.
+        """
+        self._answered.clear()
+        try:
+            await self._door.send(_PING)
+            patience_s = min(PROBE_S, self._timeout_s)
+            await asyncio.wait_for(self._answered.wait(), patience_s)
+        except (asyncio.TimeoutError, StreamClosedError) as error:
+            self._give_up()
+            raise ConnectError(
+                "the stream is connected and silent; nothing was sent"
+            ) from error
+        except BaseException:
+            self._give_up()
+            raise
+        self._silent = False
+
+    def _suspect(self, reader: asyncio.Task[None] | None, *, since: float) -> None:
+        """Give a connection up unless it has answered anything since a moment."""
+        if reader is self._reader and self._answered_at <= since:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._silent = True
+        self._back_at = asyncio.get_running_loop().time() + BACK_AFTER_S
+        self._fail(StreamClosedError("the stream fell silent"))
+        if self._reader is not None:
+            self._reader.cancel()
 
     async def _read(self) -> None:
+        pinged = False
         try:
             while True:
-                frame = await self._door.receive(PING_EVERY_S)
-                if frame is None:
-                    await self._door.send(b'{"type":"ping"}')
-                else:
+                wait_s = min(PING_EVERY_S, self._timeout_s) if pinged else PING_EVERY_S
+                frame = await self._door.receive(wait_s)
+                if frame is not None:
+                    pinged = False
                     await self._take(frame)
+                elif pinged:
+                    self._give_up()
+                    return
+                else:
+                    pinged = True
+                    await self._door.send(_PING)
         except StreamClosedError as error:
             self._fail(error)
         finally:
@@ -207,13 +280,16 @@ class StreamSendDoor:
     async def _take(self, frame: bytes) -> None:
         try:
             message = msgspec.json.decode(frame)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return  # the request it might have answered runs into its timeout
         if not isinstance(message, dict):
             return
         if message.get("type") == "ping":
             await self._door.send(b'{"type":"pong"}')
             return
+        if message.get("type") != "connected":
+            self._answered.set()
+            self._answered_at = asyncio.get_running_loop().time()
         number = message.get("id")
         if number is None and "error" in message and len(self._waiting) == 1:
             # A frame the exchange could not parse is refused without its id.

@@ -94,7 +94,7 @@ class Environment:
     Attributes:
         unix_s: unix seconds.
         open_rest: makes a REST connection: (base_url, timeout_s=, on_throttled=).
-        open_stream: makes a WebSocket connection: (url, timeout_s=).
+        open_stream: makes a WebSocket connection: (url, timeout_s=, compress=).
         make_signer: makes the signer of one key.
         worker: runs signers and writes off the event loop.
     """

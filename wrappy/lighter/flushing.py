@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wrappy.lighter.allowance import one_by_one
 from wrappy.lighter.results import FlushResult, OrderOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from typing import TypeAlias
 
     from wrappy._core.batch import Queued
+    from wrappy.errors import VenueError
+    from wrappy.lighter.allowance import AccountAllowance
     from wrappy.lighter.sender import Sender, Sent
     from wrappy.protocol.intents import Intent
+
+    Portion: TypeAlias = Callable[
+        ["Attempt", Sequence[Queued[Intent]], Sequence[Queued[Intent]]],
+        Awaitable[None],
+    ]
 
 
 @dataclass(slots=True)
@@ -24,13 +33,68 @@ class Attempt:
         sender: the key it goes by.
         batch: the entries.
         back: what goes back to the queue if the flush fails; all, until it is tried.
-        sent: what the exchange accepted.
+        whole: all of it goes or nothing.
+        sent: what the exchange accepted; several when quota let it go in portions.
     """
 
     sender: Sender
     batch: Sequence[Queued[Intent]]
     back: Sequence[Queued[Intent]]
-    sent: Sent | None = None
+    whole: bool = False
+    sent: list[Sent] = field(default_factory=list)
+
+
+class QuotaGate:
+    """Lets batches pass as far as the account's volume quota goes.
+
+    Args:
+        allowance: the account's.
+        closed: whether nothing is sent any more.
+        free: whether an entry may go before all others of its batch.
+    """
+
+    def __init__(
+        self,
+        allowance: AccountAllowance,
+        *,
+        closed: Callable[[], bool],
+        free: Callable[[Queued[Intent]], bool],
+    ) -> None:
+        self._allowance = allowance
+        self._closed = closed
+        self._free = free
+
+    async def book(self, entries: Sequence[Queued[Intent]]) -> bool:
+        """Wait for quota and book it; see `AccountAllowance.book`."""
+        return await self._allowance.book(entries, closed=self._closed)
+
+    async def send(self, attempt: Attempt, send: Portion) -> None:
+        """Send a batch whole, or in portions when quota is short.
+
+        Args:
+            attempt: the batch.
+            send: sends what was booked, told what of the batch is still behind it.
+
+        Raises:
+            UsageError: closed meanwhile.
+        """
+        batch = attempt.batch
+        turn = await self._allowance.turn(batch)
+        try:
+            if await self.book(batch):
+                turn.give_up()
+                await send(attempt, batch, ())
+                return
+            # The turn is kept, so that nothing that spends passes what waits.
+            first = [entry for entry in batch if self._free(entry)]
+            rest = [entry for entry in batch if not self._free(entry)]
+            portions = one_by_one([*first, *rest])
+            while portions:
+                portion = portions.pop(0)
+                await self.book(portion)
+                await send(attempt, portion, [e for p in portions for e in p])
+        finally:
+            turn.give_up()
 
 
 async def try_all(
@@ -65,6 +129,29 @@ async def try_all(
 
 def _failed(task: asyncio.Future[None]) -> bool:
     return task.cancelled() or task.exception() is not None
+
+
+def is_final(error: VenueError) -> bool:
+    """Whether the exchange has refused what was sent, and would again."""
+    return error.outcome == "refused" and not error.retryable
+
+
+def with_cancels_named(error: VenueError, attempts: Sequence[Attempt]) -> VenueError:
+    """Return the error, with what it kept from being cancelled in its words."""
+    sent = {id(e) for attempt in attempts for s in attempt.sent for e in s.entries}
+    kept = [
+        entry.touches
+        for attempt in attempts
+        for entry in attempt.batch
+        if entry.is_cancel and entry.touches is not None and id(entry) not in sent
+    ]
+    if not kept or not is_final(error):
+        return error
+    return type(error)(
+        error.code,
+        f"{error.message}; refused as a whole, so these were not cancelled: {kept}",
+        error.endpoint,
+    )
 
 
 def flush_result(sent: Sequence[Sent], *, dry_run: bool) -> FlushResult:

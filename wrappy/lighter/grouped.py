@@ -58,7 +58,7 @@ class OrderGroups(ConditionalOrders):
             Leg("take_profit", take_profit, take_profit_price, "take_profit_price"),
             Leg("stop_loss", stop_loss, stop_loss_price, "stop_loss_price"),
         )
-        return self._create_entry(
+        return await self._create_entry(
             legs,
             price,
             size,
@@ -104,7 +104,7 @@ class OrderGroups(ConditionalOrders):
                 stop_loss,
                 "give it, or take_profit, and not both; `create_bracket` takes both",
             )
-        return self._create_entry(
+        return await self._create_entry(
             (leg,),
             price,
             size,
@@ -160,14 +160,14 @@ class OrderGroups(ConditionalOrders):
         if known is not None:
             self._build.check_trigger("take_profit", profit, known, field="take_profit")
             self._build.check_trigger("stop_loss", loss, known, field="stop_loss")
-        self._enter_group(ONE_CANCELS_OTHER, (profit, loss))
+        await self._enter_group(ONE_CANCELS_OTHER, (profit, loss))
         return GroupedOrders(
             take_profit=profit.client_order_index, stop_loss=loss.client_order_index
         )
 
     # How the groups above are made
 
-    def _create_entry(
+    async def _create_entry(
         self,
         legs: tuple[Leg, ...],
         price: Money,
@@ -195,7 +195,7 @@ class OrderGroups(ConditionalOrders):
             self._build.check_trigger(leg.kind, child, entry.price, field=leg.kind)
             children[leg.kind] = child
         grouping = ONE_TRIGGERS_PAIR if len(legs) > 1 else ONE_TRIGGERS_OTHER
-        self._enter_group(grouping, (entry, *children.values()))
+        await self._enter_group(grouping, (entry, *children.values()))
         numbers = {k: child.client_order_index for k, child in children.items()}
         return GroupedOrders(
             entry=entry.client_order_index,
@@ -225,8 +225,11 @@ class OrderGroups(ConditionalOrders):
             fields=(leg.kind, leg.price_field),
         )
 
-    def _enter_group(self, grouping: int, orders: tuple[CreateOrder, ...]) -> None:
+    async def _enter_group(
+        self, grouping: int, orders: tuple[CreateOrder, ...]
+    ) -> None:
         group = CreateGroupedOrders(grouping, orders)
+        await self._require_room([group])
         self._outbox.put(group, touches=orders[0].client_order_index, is_cancel=False)
         for order in orders:
             self._note_trigger(order.client_order_index, order.trigger_price)

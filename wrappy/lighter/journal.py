@@ -365,12 +365,10 @@ class Journal:
                 raise UsageError("the journal is closed")
             yield
 
-    @contextlib.contextmanager
-    def _memory(self) -> Iterator[None]:
-        """Have the index for oneself."""
+    def _memory(self) -> threading.Lock:
+        """Return what to hold to have the index for oneself."""
         self._check_process()
-        with self._memory_lock:
-            yield
+        return self._memory_lock
 
     def _check_process(self) -> None:
         # Another thread of the parent may have held a lock when the child was made.

@@ -35,7 +35,10 @@ DAMAGE_FIX = (
     "look at the account's orders on the exchange, then move this file away together "
     "with those of the same name that end in -wal and -shm"
 )
-ROOM_FIX = f"make room on the disk; if it stays so, {DAMAGE_FIX}"
+ROOM_FIX = (
+    "make room on the disk, cancels pass meanwhile; if it stays so with room to "
+    f"spare, {DAMAGE_FIX}"
+)
 
 SCHEMA = """
 CREATE TABLE owner (name TEXT NOT NULL);
@@ -71,6 +74,10 @@ SELECT_INDEX = (
     "SELECT sequence, stage, nonce, tx_type, tx_hash, client_order_index, "
     "group_indices FROM entries ORDER BY sequence"
 )
+SELECT_SENDS = """
+SELECT MIN(written_ms), COUNT(*) FROM entries WHERE written_ms >= ?
+GROUP BY batch ORDER BY 1
+"""
 SELECT_CREATED = (
     "SELECT client_order_index, group_indices FROM entries WHERE tx_type IN (?, ?)"
 )
@@ -209,6 +216,26 @@ def created_orders(connection: sqlite3.Connection) -> Iterator[int]:
     for order, group in connection.execute(SELECT_CREATED, types):
         _check_types((order, group), ((int, NoneType), str))
         yield from _orders(order, _numbers(group))
+
+
+def sends_since(connection: sqlite3.Connection, since_ms: int) -> dict[int, int]:
+    """Return when each batch since a moment was written, and of how many it was.
+
+    Args:
+        connection: to a journal.
+        since_ms: unix milliseconds.
+
+    Returns:
+        Number of transactions by the unix millisecond.
+
+    Raises:
+        sqlite3.Error, ValueError: the rows cannot be read.
+    """
+    found: dict[int, int] = {}
+    for row in connection.execute(SELECT_SENDS, (since_ms,)):
+        _check_types(row, (int, int))
+        found[row[0]] = row[1]
+    return found
 
 
 def _check_types(

@@ -50,18 +50,15 @@ class KeyLock:
             ConfigError: the folder or the file is not fit or cannot be written.
         """
         path = folder / f"key-{key_stem(base_url, account_index, api_key_index)}.lock"
+        check_folder(folder)
         try:
-            prepare_folder(folder)
             return cls(HeldFile.take(path))
         except HeldElsewhereError as error:
             raise KeyInUseError(
                 account_index, api_key_index, pid=error.pid, path=path
             ) from error
         except OSError as error:
-            raise ConfigError(
-                f"state_dir: {error.filename or path} cannot be used "
-                f"({error.strerror}); {FIX}"
-            ) from error
+            raise _unusable(path, error) from error
 
     @property
     def path(self) -> Path:
@@ -76,3 +73,21 @@ class KeyLock:
     def release(self) -> None:
         """Give the lock back; a second time does nothing."""
         self._held.release()
+
+
+def check_folder(folder: Path) -> None:
+    """Make the state folder, or make sure that it can be used.
+
+    Raises:
+        ConfigError: it cannot be made, or others can change what is in it.
+    """
+    try:
+        prepare_folder(folder)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"state_dir: {error.filename or path} cannot be used ({error.strerror}); {FIX}"
+    )

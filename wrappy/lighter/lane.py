@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -23,17 +23,20 @@ from wrappy.errors import JournalError
 from wrappy.lighter.coi_store import default_state_dir
 from wrappy.lighter.journal import Journal, JournalEntry, SendStage
 from wrappy.lighter.key_lock import KeyLock
-from wrappy.lighter.settling import LaneSettler, stage_of_verdict
+from wrappy.lighter.settling import LaneSettler, is_carried_out, stage_of_verdict
 from wrappy.protocol.intents import CreateGroupedOrders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from wrappy._core.batch import Queued
     from wrappy.lighter.config import DealerConfig
+    from wrappy.lighter.doubts import DoubtfulBatch
     from wrappy.protocol.intents import Intent, SignedTx
     from wrappy.signing import Signer
     from wrappy.signing.worker import SigningThread
+
+_T = TypeVar("_T")
 
 logger = logging.getLogger("LighterDealer.tx")
 
@@ -70,27 +73,6 @@ class Turn:
             self._lock.release()
 
 
-@dataclass(slots=True)
-class DoubtfulBatch:
-    """Transactions on their way, with what is needed to settle a lost answer.
-
-    Attributes:
-        nonces: their numbers, in sending order.
-        transactions: the signed bytes.
-        client_order_indices: orders they act on.
-        urgent: whether they are cancels only.
-        on_lost: called when the answer is lost.
-        on_settled: called with what became of each, when that is known.
-    """
-
-    nonces: range
-    transactions: tuple[SignedTx, ...]
-    client_order_indices: tuple[int, ...]
-    urgent: bool
-    on_lost: Callable[[], None]
-    on_settled: Callable[[tuple[bool, ...]], None]
-
-
 @dataclass(slots=True, eq=False)
 class KeyLane:
     """The one order of sending for an API key.
@@ -103,11 +85,14 @@ class KeyLane:
         turn: held from taking a nonce until the answer, or until the bytes are out
             where several sends may be without an answer; keeps the order.
         doubtful: batches that have to be settled before anything else is signed.
+        lingering: batches in doubt whose nonces nobody can use any more; the lane
+            goes on without them.
         doubtful_since: when the oldest of them came into doubt, monotone seconds.
         settler: settles them in the background.
         key_checked: whether the exchange knows our public key for this slot.
         recovered: whether an earlier run's journal has been settled.
         left: orders of earlier runs that lived then, by number, and what made them.
+        heirs: told whether a transaction of an earlier run was accepted, by hash.
         journal: what is written before it is sent; None when there is none.
         lock: keeps other processes of this machine off the key.
         foreign: sightings of somebody else's nonces.
@@ -124,11 +109,13 @@ class KeyLane:
     line: asyncio.Lock = field(default_factory=asyncio.Lock)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     doubtful: list[DoubtfulBatch] = field(default_factory=list)
+    lingering: list[DoubtfulBatch] = field(default_factory=list)
     doubtful_since: float = 0.0
     settler: LaneSettler = field(init=False)
     key_checked: bool = False
     recovered: bool = False
     left: dict[int, str] = field(default_factory=dict)
+    heirs: dict[str, list[Callable[[bool], None]]] = field(default_factory=dict)
     journal: Journal | None = None
     lock: KeyLock | None = None
     foreign: ForeignWriters = field(default_factory=ForeignWriters)
@@ -140,6 +127,7 @@ class KeyLane:
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _sends: int = 0
     _since_prune: int = 0
+    _gone_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.settler = LaneSettler(self)
@@ -154,7 +142,11 @@ class KeyLane:
         """
         async with self.opening:
             if not self.users:
-                await worker.run(partial(self._open, config))
+                try:
+                    await to_its_end(worker.run(partial(self._open, config)))
+                except asyncio.CancelledError:
+                    await to_its_end(worker.run(self._close))
+                    raise
             elif config.journal is not (self.journal is not None):
                 logger.warning(
                     "key %d: journal=%s of its first dealer holds for all",
@@ -172,9 +164,11 @@ class KeyLane:
             if self.journal is not None:
                 # From here on the journal holds the doubts, and others may send.
                 self.doubtful.clear()
+                self.lingering.clear()
+                self.heirs.clear()
             if not self.doubtful:
                 self.nonces = _new_ledger()
-            await worker.run(self._close)
+            await to_its_end(worker.run(self._close))
 
     def _open(self, config: DealerConfig) -> None:
         folder = state_folder(config)
@@ -274,28 +268,83 @@ class KeyLane:
         batch.on_lost()
         self.settler.wake()
 
-    def settled(self, batch: DoubtfulBatch, verdicts: Mapping[str, SettledAs]) -> None:
-        """Book the end of a doubt."""
+    def release(
+        self,
+        batch: DoubtfulBatch,
+        verdicts: Mapping[str, SettledAs],
+        passed: frozenset[str],
+    ) -> None:
+        """Let the lane go on: no nonce of a batch can be taken by it any more.
+
+        Args:
+            batch: in doubt, at least until now.
+            verdicts: what is known of its transactions, by hash.
+            passed: hashes whose nonces are gone.
+        """
         self.doubtful.remove(batch)
-        ends = [verdicts[tx.tx_hash] for tx in batch.transactions]
+        self.lingering.append(batch)
+        batch.released_at = self._gone_at = asyncio.get_running_loop().time()
         # The newest first: only that one can be handed out again at once.
-        for tx, end in reversed(list(zip(batch.transactions, ends, strict=True))):
-            self.nonces.settle(
-                range(tx.nonce, tx.nonce + 1),
-                executed=end is SettledAs.ACCEPTED,
-                passed=end is SettledAs.PASSED,
-            )
-            self.mark([tx.tx_hash], stage_of_verdict(end))
-        batch.on_settled(tuple(end is SettledAs.ACCEPTED for end in ends))
+        for tx in reversed(batch.transactions):
+            nonces, end = range(tx.nonce, tx.nonce + 1), verdicts.get(tx.tx_hash)
+            if end is None and tx.tx_hash in passed:
+                self.nonces.pass_by(nonces)
+                batch.passed |= {tx.tx_hash}
+            else:
+                self.nonces.settle(
+                    nonces,
+                    executed=end in (SettledAs.ACCEPTED, SettledAs.FENCED),
+                    passed=end is SettledAs.PASSED,
+                )
+        self.tell(batch, verdicts)
+
+    def linger(self, batch: DoubtfulBatch) -> None:
+        """Find out what became of a batch whose nonces an earlier run has used."""
+        batch.released_at = asyncio.get_running_loop().time()
+        self.lingering.append(batch)
+        self.settler.wake()
+
+    def bequeath(self, news: Mapping[str, bool]) -> None:
+        """Tell the heirs of transactions whether they were accepted, by hash."""
+        for tx_hash, accepted in news.items():
+            for heir in self.heirs.pop(tx_hash, ()):
+                heir(accepted)
+
+    def settled(self, batch: DoubtfulBatch, verdicts: Mapping[str, SettledAs]) -> None:
+        """Book the end of a doubt that was released before."""
+        self.lingering.remove(batch)
+        self.tell(batch, verdicts)
+        strangers = [h for h in batch.passed if verdicts[h] is SettledAs.PASSED]
+        if strangers:
+            self._sighted(len(strangers), batch.released_at)
+
+    def tell(self, batch: DoubtfulBatch, verdicts: Mapping[str, SettledAs]) -> None:
+        """Note and tell what became of a batch, each transaction once."""
+        news = {
+            tx.tx_hash: is_carried_out(tx, verdicts[tx.tx_hash])
+            for tx in batch.transactions
+            if tx.tx_hash in verdicts and tx.tx_hash not in batch.told
+        }
+        if not news:
+            return
+        batch.told.update(news)
+        for tx_hash in news:
+            self.mark([tx_hash], stage_of_verdict(verdicts[tx_hash]))
+        batch.on_settled(news)
 
     def adopt_counter(self, venue_next: int) -> None:
         """Take the exchange's counter, with nothing in flight; look for strangers."""
         self.broken_from = None
         count = self.nonces.sync(venue_next)
-        if not count:
-            return
-        loop = asyncio.get_running_loop()
-        if self.foreign.seen(count, loop.time()) is ForeignAlarm.STOP:
+        now = asyncio.get_running_loop().time()
+        # With what was released before belongs what is missing behind it.
+        seen_at, self._gone_at = self._gone_at or now, 0.0
+        if count:
+            self._sighted(count, seen_at)
+
+    def _sighted(self, count: int, seen_at: float) -> None:
+        """Tell that somebody else has used nonces."""
+        if self.foreign.seen(count, seen_at) is ForeignAlarm.STOP:
             logger.error(
                 "key %d: nonces are used by somebody else, again (%d so far): no new "
                 "orders are sent until this is acknowledged; one key, one process",
@@ -309,7 +358,7 @@ class KeyLane:
                 count,
             )
         for hook in self.on_foreign:
-            loop.call_soon(hook, count)
+            asyncio.get_running_loop().call_soon(hook, count)
 
     def land(self) -> None:
         """Note that a send has its answer, or will not get one."""
@@ -317,6 +366,25 @@ class KeyLane:
         if not self.flights:
             self.broken_from = None
         self.landed.set()
+
+
+async def to_its_end(work: Awaitable[_T]) -> _T:
+    """Wait for work that takes milliseconds, whoever cancels us; then be cancelled.
+
+    What runs on a thread goes on when its caller is cancelled, so that nobody would
+    know whether it was done.
+    """
+    running = asyncio.ensure_future(work)
+    cancelled = False
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:  # noqa: PERF203 - rare
+            cancelled = True
+    result = running.result()
+    if cancelled:
+        raise asyncio.CancelledError
+    return result
 
 
 def state_folder(config: DealerConfig) -> Path:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from wrappy._core.backoff import Backoff
 from wrappy._core.journal_rows import SendStage
-from wrappy._core.receipts import reaches_back
 from wrappy._core.recovery import READS_APART_S
-from wrappy.errors import AuthRejectedError, UnknownOrdersError
-from wrappy.lighter.account import ACTIVE_ORDERS_PATH, INACTIVE_ORDERS_PATH
+from wrappy.errors import UnknownOrdersError
 from wrappy.lighter.journal import known_client_order_indices
 from wrappy.lighter.lane import state_folder
-from wrappy.lighter.reading import rows_by_market, whole
-from wrappy.lighter.token import TokenSource
+from wrappy.lighter.order_search import OrderSearch
+from wrappy.lighter.reading import whole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -38,9 +36,6 @@ LONGEST_PAUSE_S = 5.0
 CLOCK_SLACK_MS = 60_000
 """Room for a clock that differs from the exchange's, where nothing hurries."""
 
-MOST_PAGES = 10
-"""Pages of ended orders that are read; the exchange keeps a thousand orders."""
-
 
 class LeftOrders:
     """Finds out which orders of a journal are live and which have ended."""
@@ -56,12 +51,11 @@ class LeftOrders:
         unix_s: Callable[[], float],
     ) -> None:
         self._journal = journal
-        self._account_index = signer.account_index
-        self._rest = rest
-        self._pace = pace
         self._worker = worker
         self._unix_s = unix_s
-        self._tokens = TokenSource(signer, worker, clock=unix_s)
+        self._search = OrderSearch(
+            signer=signer, rest=rest, pace=pace, worker=worker, unix_s=unix_s
+        )
 
     async def look(self) -> tuple[list[OrderDict], list[int]]:
         """Mark the rows of ended orders; return live orders, and numbers not seen.
@@ -81,13 +75,13 @@ class LeftOrders:
         now_ms = int(self._unix_s() * 1000)
         # Transactions that may still be on their way through the exchange.
         recent = [e for e in entries if e.expired_at_ms + CLOCK_SLACK_MS >= now_ms]
-        live = await self._live(markets, numbers)
+        live = await self._search.live(markets, numbers)
         missing = numbers - set(live)
         missing -= await self._ended(recent, missing)
         if missing:
             # Not listed at all: ended long ago, on its way, or the lists lag.
             await asyncio.sleep(READS_APART_S)
-            for number, row in (await self._live(markets, missing)).items():
+            for number, row in (await self._search.live(markets, missing)).items():
                 live[number] = row
                 missing.discard(number)
         unseen: set[int] = set()
@@ -101,18 +95,6 @@ class LeftOrders:
                 self._journal.mark([entry.tx_hash], SendStage.ENDED)
         return list(live.values()), sorted(unseen)
 
-    async def _live(
-        self, markets: Iterable[int], numbers: set[int]
-    ) -> dict[int, OrderDict]:
-        found = {}
-        for market in sorted(markets):
-            answer = await self._ask(ACTIVE_ORDERS_PATH, {"market_id": market})
-            for row in rows_by_market(answer.get("orders"), "orders"):
-                number = row.get("client_order_index")
-                if number in numbers:
-                    found[number] = row
-        return found
-
     async def _ended(
         self, entries: Iterable[JournalEntry], missing: set[int]
     ) -> set[int]:
@@ -124,34 +106,7 @@ class LeftOrders:
             if of_entry:
                 sought |= of_entry
                 oldest_ms = min(entry.written_ms, oldest_ms or entry.written_ms)
-        found: set[int] = set()
-        cursor: str | None = None
-        for _ in range(MOST_PAGES):
-            if found == sought:
-                break
-            fields: dict[str, Any] = {"limit": 100}
-            if cursor:
-                fields["cursor"] = cursor
-            answer = await self._ask(INACTIVE_ORDERS_PATH, fields)
-            rows = rows_by_market(answer.get("orders"), "orders")
-            found |= sought & {row.get("client_order_index", 0) for row in rows}
-            following = answer.get("next_cursor")
-            cursor = following if isinstance(following, str) else None
-            changed = rows[-1].get("updated_at") if rows else None
-            if not cursor or reaches_back(changed, oldest_ms):
-                break
-        return found
-
-    async def _ask(self, path: str, fields: dict[str, Any]) -> dict[str, Any]:
-        await self._pace.wait(path)
-        token = await self._tokens.get()
-        asked = {"account_index": self._account_index, **fields}
-        try:
-            return await self._rest.get(path, asked, token=token.text)
-        except AuthRejectedError:
-            # Made while the clock was wrong, say: the next question has a new one.
-            self._tokens.drop()
-            raise
+        return await self._search.ended(sought, oldest_ms)
 
 
 def numbers_of(entry: JournalEntry) -> tuple[int, ...]:
@@ -166,7 +121,7 @@ async def check_open_orders(
     known: Callable[[int], bool],
     config: DealerConfig,
     market: Market,
-    cancel: Callable[[int], Awaitable[None]],
+    cancel: Callable[[Sequence[int]], Awaitable[None]],
 ) -> list[OrderDict]:
     """Deal with the market's live orders that no journal of the account knows.
 
@@ -179,7 +134,7 @@ async def check_open_orders(
             order index.
         config: complete settings.
         market: the dealer's market.
-        cancel: cancels an order by the exchange's number and returns when that was
+        cancel: cancels orders by the exchange's numbers and returns when that was
             accepted.
 
     Returns:
@@ -234,14 +189,13 @@ async def _cancel_until_gone(
     unknown: Sequence[Mapping[str, Any]],
     account: AccountReader,
     market: Market,
-    cancel: Callable[[int], Awaitable[None]],
+    cancel: Callable[[Sequence[int]], Awaitable[None]],
     left: list[OrderDict],
 ) -> None:
     """Cancel orders and read until none is live; `left` is what still is."""
     backoff = Backoff(ceiling_s=LONGEST_PAUSE_S)
     named = {whole(row, "order_index") for row in unknown}
-    for order_index in sorted(named):
-        await cancel(order_index)
+    await cancel(sorted(named))
     while True:
         rows = await account.open_orders(market.market_id)
         left[:] = [row for row in rows if row.get("order_index") in named]

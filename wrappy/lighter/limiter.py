@@ -243,8 +243,10 @@ class RequestPace:
                 for ever.
         """
         is_send, weight = path in SEND_PATHS, weight_of(path)
+        # Who draws from one budget waits in one line, or some would wait for ever.
+        together = not self._plans[0].tier.weighted
         with self._in_line():
-            async with self._lines[is_send, urgent]:
+            async with self._lines[is_send or together, urgent]:
                 while True:
                     wait_s = self._book(is_send=is_send, weight=weight, urgent=urgent)
                     if math.isinf(wait_s):
@@ -308,6 +310,19 @@ class RequestPace:
         self._pause(seconds)
         if self._shared is not None:
             self._shared.tell_pause(seconds)
+
+    def recall(self, path: str, at: float) -> None:
+        """Count a request that an earlier process has sent, in order of time.
+
+        Args:
+            path: where it went.
+            at: when, seconds of the clock, not in the future.
+        """
+        is_send, weight = path in SEND_PATHS, weight_of(path)
+        self._departures.append(_Departure(at, is_send, weight, reserved=False))
+        for plan in self._plans:
+            budget = plan.budget(is_send=is_send)
+            budget.recall(plan.cost(weight, is_send=is_send), at, reserved=False)
 
     def state(self) -> PaceState:
         """Return how things stand now."""

@@ -23,16 +23,19 @@ from wrappy.errors import (
     VenueError,
     VenueUnavailableError,
 )
+from wrappy.lighter.allowance import AccountAllowance
 from wrappy.lighter.lane import KeyLane
 from wrappy.lighter.limiter import RequestPace
+from wrappy.lighter.reading import rows_by_market
 from wrappy.lighter.shared_budget import SharedBudget
+from wrappy.lighter.state_files import origin
 from wrappy.protocol.markets import (
     BUNDLED_MARKETS,
     find_market,
     markets_from_details,
 )
 from wrappy.protocol.networks import CHAIN_IDS, known_chain_id
-from wrappy.protocol.tiers import tier_of
+from wrappy.protocol.tiers import TIERS, tier_of
 
 if TYPE_CHECKING:
     from wrappy.lighter.config import DealerConfig
@@ -62,9 +65,10 @@ class ExchangeLink:
         )
         self.users = 0
         self._dealers = 0
-        self._tier_told = False
+        self._tiers_told: set[int] = set()
         self._paced_for: tuple[bool | None, int | None] | None = None
         self._lanes: dict[tuple[int, int], KeyLane] = {}
+        self._allowances: dict[int, AccountAllowance] = {}
         self._markets: tuple[Market, ...] = ()
         self._markets_at = 0.0
         self._asking = asyncio.Lock()
@@ -100,23 +104,32 @@ class ExchangeLink:
     ) -> None:
         """Ask the exchange for the account's tier, once, if no setting tells it.
 
-        While nobody knows, the slowest pace stands in.
+        While nobody knows, the slowest pace stands in, and no order is counted out.
+        The pace of the address is that of the first account told.
         """
+        account = config.account_index or 0
+        allowance = self.allowance(account)
         if config.standard_account is not None:
+            if account not in self._tiers_told:
+                name = "standard" if config.standard_account else "premium"
+                allowance.adopt(TIERS[name])
             return
         async with self._asking:
-            if self._tier_told:
+            if account in self._tiers_told:
                 return
             await self.pace.wait(LIMITS_PATH)
             try:
                 token = await tokens.get()
-                slot = {"account_index": config.account_index or 0}
+                slot = {"account_index": account}
                 answer = await rest.get(LIMITS_PATH, slot, token=token.text)
             except (VenueError, TransportError, ProtocolError) as error:
                 logger.warning("pace: the tier is not known, so slowly (%s)", error)
                 return
-            self._tier_told = True
-            self.pace.adopt(tier_of(answer))
+            tier = tier_of(answer)
+            if not self._tiers_told:
+                self.pace.adopt(tier)
+            self._tiers_told.add(account)
+            allowance.adopt(tier)
 
     async def leave(self) -> None:
         """Note that a dealer has closed; the last one lets go of the shared budget."""
@@ -131,6 +144,10 @@ class ExchangeLink:
         if key not in self._lanes:
             self._lanes[key] = KeyLane(account_index, api_key_index)
         return self._lanes[key]
+
+    def allowance(self, account_index: int) -> AccountAllowance:
+        """Return the quota and caps of an account, the same for everybody."""
+        return self._allowances.setdefault(account_index, AccountAllowance())
 
     async def markets(self, rest: RestConnection) -> tuple[Market, ...]:
         """Return the exchange's markets, asked at most every five minutes."""
@@ -188,6 +205,7 @@ class ExchangeLink:
 
         Raises:
             CredentialsError: the slot holds another key, or none.
+            ProtocolError: the answer cannot be read.
         """
         async with self._asking:
             if lane.key_checked:
@@ -204,7 +222,7 @@ class ExchangeLink:
                 raise CredentialsError(
                     f"api_key_index: no such key at {where}: {error.message}"
                 ) from error
-            rows = answer.get("api_keys") or []
+            rows = rows_by_market(answer.get("api_keys"), "api_keys")
             if not rows:
                 raise CredentialsError(f"api_key_index: no such key at {where}")
             registered = str(rows[0].get("public_key", "")).removeprefix("0x").lower()
@@ -240,7 +258,7 @@ def _shared_budget(config: DealerConfig) -> SharedBudget | None:
         return None
     return SharedBudget(
         config.budget_redis_url,
-        host=config.base_url or "",
+        host=origin(config.base_url or ""),
         owner=f"account {config.account_index}",
         clock=asyncio.get_running_loop().time,
     )
@@ -254,7 +272,7 @@ _links: weakref.WeakKeyDictionary[
 def acquire_link(config: DealerConfig) -> ExchangeLink:
     """Return the link of a complete config's address; pair with `release_link`."""
     mine = _links.setdefault(asyncio.get_running_loop(), {})
-    address = config.base_url or ""
+    address = origin(config.base_url or "")
     link = mine.get(address)
     if link is None:
         link = mine[address] = ExchangeLink(config)

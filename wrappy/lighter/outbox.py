@@ -1,7 +1,7 @@
-"""What waits to be sent, and what is known of each order because of it.
+"""What waits to be sent, and the way from there to the exchange.
 
-The outbox owns the queue, the order table and the booking of every outcome: which
-entries go back to the queue, which orders are rejected, which are in doubt.
+The outbox owns the queue: what goes together, what may go now, what goes back. What
+an outcome means for the orders is booked in `booking`.
 """
 
 from __future__ import annotations
@@ -9,32 +9,46 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import dataclasses
 from typing import TYPE_CHECKING
 
 from wrappy._core.batch import BatchQueue, chunks
-from wrappy._core.orders import OrderEvent, OrderTable
 from wrappy.errors import (
     ForeignNonceError,
     JournalError,
     UsageError,
-    WrappyError,
+    VenueError,
 )
-from wrappy.lighter.flushing import Attempt, flush_result, try_all
-from wrappy.lighter.reading import report_order
-from wrappy.lighter.routing import KeyRoutes, created_by
+from wrappy.lighter.allowance import AccountAllowance, orders_in
+from wrappy.lighter.booking import OrderBooking
+from wrappy.lighter.flushing import (
+    Attempt,
+    QuotaGate,
+    flush_result,
+    is_final,
+    try_all,
+    with_cancels_named,
+)
+from wrappy.lighter.routing import (
+    KeyRoutes,
+    created_by,
+    is_sweep,
+    is_urgent,
+    markets_at_risk,
+)
 from wrappy.lighter.sender import Listeners
 from wrappy.model import OrderStatus
-from wrappy.protocol.intents import ModifyOrder
+from wrappy.protocol.intents import CancelAllOrders, ModifyOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from wrappy._core.batch import Queued
-    from wrappy._core.orders import OrderRecord
+    from wrappy._core.orders import OrderRecord, OrderTable
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.logs import LogSink
     from wrappy.lighter.results import FlushResult, OrderDict
-    from wrappy.lighter.sender import Sender, Sent
+    from wrappy.lighter.sender import Sender
     from wrappy.protocol.intents import Intent
 
 _PERHAPS_WAITING = frozenset({OrderStatus.QUEUED, OrderStatus.UNKNOWN})
@@ -47,29 +61,38 @@ _scopes: contextvars.ContextVar[dict[int, object] | None] = contextvars.ContextV
 class Outbox:
     """Queue, order table and the way from one to the exchange.
 
-    Attributes:
-        orders: what is known of every order.
+    Args:
+        config: complete settings.
+        senders: one for each key, the main one first.
+        log: where to tell of what needs a look.
+        allowance: the account's quota and caps, shared with its other dealers.
     """
 
     def __init__(
-        self, config: DealerConfig, senders: Sequence[Sender], log: LogSink
+        self,
+        config: DealerConfig,
+        senders: Sequence[Sender],
+        log: LogSink,
+        allowance: AccountAllowance | None = None,
     ) -> None:
-        self.orders = OrderTable()
-        self.orders.tell(self._changed)
+        self._allowance = allowance or AccountAllowance()
+        self._booking = OrderBooking(log, changed=self._changed, again=self._again)
         self._config = config
         self._routes = KeyRoutes(senders)
         self._log = log
         self._on_wire: set[int] = set()
-        self._creation: dict[int, str] = {}
-        self._living: dict[str, tuple[Sender, set[int]]] = {}
         self._queue: BatchQueue[Intent] = BatchQueue()
-        self._targets: dict[int, tuple[int, int]] = {}
-        self._accepted: dict[int, tuple[int, int]] = {}
+        self._swept: dict[int | None, int] = {}
         self._open_scopes: set[object] = set()
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._queue)
+
+    @property
+    def orders(self) -> OrderTable:
+        """What is known of every order."""
+        return self._booking.orders
 
     @property
     def scope(self) -> object | None:
@@ -79,6 +102,14 @@ class Outbox:
         """
         scope = (_scopes.get() or {}).get(id(self))
         return scope if scope in self._open_scopes else None
+
+    def refusal(self, intents: Sequence[Intent]) -> str | None:
+        """Return why the exchange's caps leave no place for intents, None if they do.
+
+        Args:
+            intents: of one market.
+        """
+        return self._allowance.refusal(orders_in(intents))
 
     def put(self, intent: Intent, *, touches: int | None, is_cancel: bool) -> None:
         """Queue an intent in this task's batch, or in the common queue."""
@@ -95,57 +126,31 @@ class Outbox:
         """Queue an intent in a given batch; a new order enters the table."""
         created = created_by(intent)
         for order in created:
-            self.orders.queue(
-                order.client_order_index,
-                market_index=order.market_index,
-                is_ask=order.is_ask,
-                price_ticks=order.price,
-                base_amount=order.base_amount,
-            )
-        self._queue.put(
+            self._booking.queue(order)
+        self._allowance.hold(self, created)
+        entry = self._queue.put(
             intent,
             touches=touches,
             is_cancel=is_cancel,
             scope=scope,
             also=tuple(order.client_order_index for order in created),
         )
+        if is_sweep(entry):
+            assert isinstance(intent, CancelAllOrders)  # noqa: S101 - that is a sweep
+            self._swept[intent.market_index] = entry.number
+            self._sweep()
 
     def aim(self, coi: int, *, ticks: int, lots: int) -> None:
         """Note what an order will be once everything queued is carried out."""
-        self._targets[coi] = (ticks, lots)
+        self._booking.aims.aim(coi, ticks=ticks, lots=lots)
 
     def aimed(self, coi: int) -> tuple[int, int] | None:
         """Return ticks and lots an order has or will have; None if not known."""
-        for known in (self._targets, self._accepted):
-            if coi in known:
-                return known[coi]
-        record = self.orders.get(coi)
-        if record is None or record.status.is_terminal or not record.price_ticks:
-            return None
-        return record.price_ticks, record.base_amount
+        return self._booking.aims.aimed(coi)
 
     def report(self, row: OrderDict) -> None:
         """Enter the exchange's word on an order; an unreadable row is logged."""
-        try:
-            record = report_order(self.orders, row)
-        except WrappyError as error:
-            self._log.error("unreadable order report: %s", error)
-            return
-        if record is not None and record.contradicted:
-            self._log.error(
-                "order %d counts as ended (%s), yet the exchange shows it: look at it",
-                record.client_order_index,
-                record.reason,
-            )
-        if record is None:
-            return
-        coi = record.client_order_index
-        if record.status.is_terminal:
-            self._targets.pop(coi, None)
-            self._accepted.pop(coi, None)
-        elif self._accepted.get(coi) == (record.price_ticks, record.base_amount):
-            # From here on the exchange's word counts: others may change it too.
-            del self._accepted[coi]
+        self._booking.report(row)
 
     @contextlib.contextmanager
     def open_scope(self) -> Iterator[object]:
@@ -156,7 +161,7 @@ class Outbox:
         try:
             yield scope
         except BaseException:
-            self._drop(self._queue.discard(scope), "its batch raised")
+            self._booking.dropped(self._queue.discard(scope), "its batch raised")
             raise
         finally:
             self._open_scopes.discard(scope)
@@ -170,22 +175,25 @@ class Outbox:
         for entry in waiting:
             (gone if coi in (entry.touches, *entry.also) else stays).append(entry)
         self._queue.put_back(stays)
-        self._drop(gone, reason)
+        self._booking.dropped(gone, reason)
 
     async def aclose(self, reason: str) -> None:
         """Drop what waits; return when what is on its way has its answer."""
         self._closed = True
         self.discard(reason)
+        self._allowance.wake()
         # Every doubt has its last try, also when one of them fails.
         closing = [sender.aclose() for sender in self._routes.keys]
-        for result in await asyncio.gather(*closing, return_exceptions=True):
+        results = await asyncio.gather(*closing, return_exceptions=True)
+        self._allowance.leave(self)
+        for result in results:
             if isinstance(result, BaseException):
                 raise result
 
     def discard(self, reason: str) -> None:
         """Drop the common queue."""
         dropped = self._queue.discard(None)
-        self._drop(dropped, reason)
+        self._booking.dropped(dropped, reason)
         if dropped:
             numbers = [entry.touches for entry in dropped]
             self._log.warning("%s: %d unsent: %s", reason, len(dropped), numbers)
@@ -197,9 +205,10 @@ class Outbox:
         batch is dropped instead.
         """
         attempts = [
-            Attempt(sender, batch, back=batch)
+            Attempt(sender, batch, back=batch, whole=scope is not None)
             for sender, entries in self._routes.split(self._queue.take(scope))
-            for batch in chunks(entries, self._config.max_ws_batch)
+            for part in self._parts(sender, entries, scope)
+            for batch in chunks(part, self._config.max_ws_batch)
         ]
         if not attempts:
             for sender in self._routes.keys:
@@ -209,35 +218,84 @@ class Outbox:
         except BaseException as error:
             left = [entry for attempt in attempts for entry in attempt.back]
             self._return(left, scope, error)
+            if scope is not None and isinstance(error, VenueError):
+                raise with_cancels_named(error, attempts) from error
             raise
-        sent = [attempt.sent for attempt in attempts if attempt.sent is not None]
+        sent = [done for attempt in attempts for done in attempt.sent]
         return flush_result(sent, dry_run=self._config.prefer_high_level)
+
+    def _parts(
+        self, sender: Sender, entries: Sequence[Queued[Intent]], scope: object | None
+    ) -> Sequence[Sequence[Queued[Intent]]]:
+        """Return apart what need not wait behind flushes that wait for the pace."""
+        first = [e for e in entries if e.is_cancel and self._may_overtake(e)]
+        if scope is not None or not sender.crowded or len(first) == len(entries):
+            return [entries]
+        return [first, _without(entries, first)]
 
     async def _try(self, attempt: Attempt) -> None:
         """Send one batch and book what became of it."""
+        quota = QuotaGate(
+            self._allowance, closed=lambda: self._closed, free=self._may_overtake
+        )
         try:
-            await self._send(attempt, attempt.batch)
-        except (JournalError, ForeignNonceError):
-            cancels = [entry for entry in attempt.batch if entry.is_cancel]
-            if cancels and len(cancels) < len(attempt.batch):
-                # New orders have to stop; that must not keep old ones alive.
-                await self._send(attempt, cancels)
-                attempt.back = [e for e in attempt.batch if not e.is_cancel]
+            await quota.send(attempt, self._send)
+        except (JournalError, ForeignNonceError, VenueError) as error:
+            if not isinstance(error, VenueError) or (
+                is_final(error) and not attempt.whole
+            ):
+                await self._cancel_anyway(attempt, quota)
             raise
 
-    async def _send(self, attempt: Attempt, batch: Sequence[Queued[Intent]]) -> None:
-        lost: list[Queued[Intent]] = []
-        admitted: set[int] = set()
+    async def _cancel_anyway(self, attempt: Attempt, quota: QuotaGate) -> None:
+        """Send the cancels of a batch that could not go as it was.
+
+        New orders have to stop; that must not keep old ones alive. Cancels that are
+        refused together go one by one.
+        """
+        cancels = [entry for entry in attempt.back if entry.is_cancel]
+        others = [entry for entry in attempt.back if not entry.is_cancel]
+        if not cancels or (attempt.back == attempt.batch and not others):
+            return
+        together = len(cancels) < len(attempt.batch)
+        portions = [cancels] if together else [[entry] for entry in cancels]
+        while portions:
+            portion = portions.pop(0)
+            behind = [*(entry for later in portions for entry in later), *others]
+            attempt.back = [*portion, *behind]
+            if not await quota.book(portion):
+                return
+            try:
+                await self._send(attempt, portion, behind)
+            except VenueError as error:
+                if not is_final(error):
+                    raise
+                if len(portion) > 1:
+                    portions = [[entry] for entry in portion]
+                    continue
+                self._log.error("cancel of %s refused: %s", portion[0].touches, error)
+
+    async def _send(
+        self,
+        attempt: Attempt,
+        batch: Sequence[Queued[Intent]],
+        behind: Sequence[Queued[Intent]],
+    ) -> None:
+        lost = False
+        going = batch
+        on_wire: set[int] = set()
 
         def on_lost(entries: Sequence[Queued[Intent]], hashes: Sequence[str]) -> None:
-            lost.extend(entries)
-            for entry, tx_hash in zip(entries, hashes, strict=True):
-                self._tell(entry, OrderEvent.LOST, tx_hash=tx_hash)
+            nonlocal lost
+            lost = True
+            self._booking.lost(entries, hashes)
 
         def admit(entries: Sequence[Queued[Intent]]) -> Sequence[Queued[Intent]]:
-            going = self._admit(entries)
-            admitted.update(number for entry in going for number in entry.also)
-            self._on_wire |= admitted
+            nonlocal going
+            # Asked again, it is not about what was withheld: that is queued by now.
+            going = self._admit(_without(entries, _without(entries, going)))
+            on_wire.update(number for entry in going for number in entry.also)
+            self._on_wire |= on_wire
             return going
 
         def on_settled(
@@ -245,7 +303,7 @@ class Outbox:
             hashes: Sequence[str],
             executed: Sequence[bool],
         ) -> None:
-            self._settled(attempt.sender, entries, hashes, executed)
+            self._booking.settled(attempt.sender, entries, hashes, executed)
 
         try:
             done = await attempt.sender.send(
@@ -254,64 +312,97 @@ class Outbox:
                 overtakes=all(map(self._may_overtake, batch)),
             )
         except BaseException as error:
+            self._allowance.done(_without(batch, going), None)
             if lost:
-                attempt.back = ()
+                self._allowance.lost(going)
+                attempt.back = behind
             else:
-                attempt.back = self._book_failure(batch, error)
+                self._allowance.not_spent(going, error)
+                back = going
+                if isinstance(error, VenueError) and is_final(error):
+                    back = self._booking.refused(going, error)
+                attempt.back = [*back, *behind]
             raise
         finally:
-            self._on_wire -= admitted
-        attempt.back = ()
-        attempt.sent = done
-        self._book(attempt.sender, done)
+            self._on_wire -= on_wire
+        self._allowance.done(_without(batch, going), None)
+        self._allowance.done(going, done.reply)
+        attempt.back = behind
+        attempt.sent.append(done)
+        self._booking.accepted(attempt.sender, done)
 
     def _admit(self, entries: Sequence[Queued[Intent]]) -> Sequence[Queued[Intent]]:
         """Return what may go now: nothing goes before the order that it acts on.
 
         An order may have been on its way when this was put together and be back in
-        the queue by now; what acts on it goes behind it there.
+        the queue by now; what acts on it goes behind it there. What a cancel-all has
+        passed meanwhile is dropped, and so is a change that a later one has passed.
         """
         coming = set(self._on_wire)
         going = []
         for entry in entries:
-            record = None if entry.touches is None else self.orders.get(entry.touches)
             coming.update(entry.also)
-            waits = record is not None and record.status is OrderStatus.QUEUED
-            if waits and entry.touches not in coming:
+            if self._is_swept(entry):
+                self._booking.dropped([entry], "cancel_all_orders came first")
+                coming.difference_update(entry.also)
+            elif self._is_stale(entry):
+                self._log.warning("a later change of order %s is out", entry.touches)
+                self._booking.dropped([entry], "a later change is out already")
+            elif self._booking.waits(entry.touches) and entry.touches not in coming:
                 self._log.warning(
                     "order %s still waits to be sent; what acts on it waits behind it",
                     entry.touches,
                 )
-                self._queue.put(
-                    entry.intent,
-                    touches=entry.touches,
-                    is_cancel=entry.is_cancel,
-                    also=entry.also,
-                )
+                self._queue.put_back([dataclasses.replace(entry, scope=None)])
             else:
                 going.append(entry)
         return going
 
-    def _may_overtake(self, entry: Queued[Intent]) -> bool:
-        """Whether this is the cancel of an order that is certainly out already.
+    def _sweep(self) -> None:
+        """Drop what a cancel-all has passed, in the common queue."""
+        waiting = self._queue.discard(None)
+        swept = [entry for entry in waiting if self._is_swept(entry)]
+        self._queue.put_back(entry for entry in waiting if not self._is_swept(entry))
+        self._booking.dropped(swept, "cancel_all_orders came first")
+        if swept:
+            numbers = [entry.touches for entry in swept]
+            self._log.warning("cancel-all: %d unsent dropped: %s", len(swept), numbers)
 
-        Any other must not come before what waits: its order may wait there too.
+    def _is_swept(self, entry: Queued[Intent]) -> bool:
+        """Whether an order or change was queued before a cancel-all of its market."""
+        return any(
+            entry.number < max(self._swept.get(market, 0), self._swept.get(None, 0))
+            for market in markets_at_risk(entry.intent)
+        )
+
+    def _is_stale(self, entry: Queued[Intent]) -> bool:
+        return (
+            isinstance(entry.intent, ModifyOrder)
+            and entry.touches is not None
+            and self._booking.aims.is_stale(entry.touches, entry.number)
+        )
+
+    def _again(self, entry: Queued[Intent]) -> bool:
+        """Queue once more what was never carried out; False when nothing is sent."""
+        if self._closed:
+            return False
+        self._queue.put(entry.intent, touches=entry.touches, is_cancel=entry.is_cancel)
+        return True
+
+    def _may_overtake(self, entry: Queued[Intent]) -> bool:
+        """Whether this is the cancel of an order that is certainly out, or a close.
+
+        Any other must not come before what waits: its order may wait there too. A
+        cancel-all may: what it passes is dropped.
         """
-        if not entry.is_cancel or entry.touches is None:
+        if is_sweep(entry):
+            return True
+        if not entry.is_cancel:
+            return is_urgent(entry)
+        if entry.touches is None:
             return False
         record = self.orders.get(entry.touches)
         return record is not None and record.status not in _PERHAPS_WAITING
-
-    def _book_failure(
-        self, batch: Sequence[Queued[Intent]], error: BaseException
-    ) -> Sequence[Queued[Intent]]:
-        """Book what did not leave or was refused; return what goes back."""
-        refused = isinstance(error, WrappyError) and error.outcome == "refused"
-        if not refused or (isinstance(error, WrappyError) and error.retryable):
-            return batch
-        for entry in batch:
-            self._tell(entry, OrderEvent.REFUSED, reason=str(error))
-        return ()
 
     def _return(
         self,
@@ -322,108 +413,30 @@ class Outbox:
         if scope is None and not self._closed:
             self._queue.put_back(entries)
         else:
-            self._drop(entries, f"its batch failed: {error}")
-
-    def _book(self, sender: Sender, sent: Sent) -> None:
-        for entry, tx in zip(sent.entries, sent.transactions, strict=True):
-            if sent.reply is None:
-                self._log.info("dry run: type %d %r", tx.tx_type, entry.intent)
-                self._tell(entry, OrderEvent.DISCARDED, reason="dry run")
-            else:
-                self._took(sender, entry, tx.tx_hash)
-
-    def _settled(
-        self,
-        sender: Sender,
-        entries: Sequence[Queued[Intent]],
-        hashes: Sequence[str],
-        executed: Sequence[bool],
-    ) -> None:
-        for entry, tx_hash, accepted in zip(entries, hashes, executed, strict=True):
-            if accepted:
-                self._took(sender, entry, tx_hash)
-            else:
-                self._tell(entry, OrderEvent.PROVEN_DEAD)
-
-    def _took(self, sender: Sender, entry: Queued[Intent], tx_hash: str) -> None:
-        """Note that the exchange took a transaction."""
-        self.follow(sender, tx_hash, entry.also)
-        self._tell_sent(entry, tx_hash=tx_hash)
-        for coi in entry.also:
-            record = self.orders.get(coi)
-            if record is None or record.status.is_terminal:
-                self._has_ended(coi)  # its report was quicker
+            self._booking.dropped(entries, f"its batch failed: {error}")
 
     def follow(self, sender: Sender, tx_hash: str, cois: Iterable[int]) -> None:
         """Have the sender told when all orders of a transaction have ended."""
-        for coi in cois:
-            self._creation[coi] = tx_hash
-            self._living.setdefault(tx_hash, (sender, set()))[1].add(coi)
-
-    def _changed(self, record: OrderRecord) -> None:
-        """Let go of what an order needs only before it is shown, or while it lives."""
-        coi = record.client_order_index
-        if record.reported is not None or record.status.is_terminal:
-            self._routes.shown(coi)
-        if record.status.is_terminal:
-            self._has_ended(coi)
+        self._booking.follow(sender, tx_hash, cois)
 
     def forget(self, coi: int) -> None:
         """Drop an order that is over and of which nothing more can be learned."""
-        self.orders.forget(coi)
-        self._targets.pop(coi, None)
-        self._accepted.pop(coi, None)
+        self._booking.forget(coi)
         self._routes.shown(coi)
-        self._has_ended(coi)
+        self._allowance.release(coi)
 
-    def _has_ended(self, coi: int) -> None:
-        tx_hash = self._creation.pop(coi, None)
-        if tx_hash is None:
-            return
-        sender, living = self._living[tx_hash]
-        living.discard(coi)
-        if not living:
-            del self._living[tx_hash]
-            sender.ended(tx_hash)
+    def _changed(self, record: OrderRecord) -> None:
+        """Let go of what an order needs only before it is shown, or while it lives."""
+        if record.reported is not None or record.status.is_terminal:
+            self._routes.shown(record.client_order_index)
+        self._allowance.follow(self, record)
 
-    def _tell_sent(self, entry: Queued[Intent], *, tx_hash: str | None = None) -> None:
-        if not entry.is_cancel:
-            self._tell(entry, OrderEvent.SENT, tx_hash=tx_hash)
-        elif entry.touches is not None:
-            self.orders.apply(entry.touches, OrderEvent.CANCEL_SENT)
 
-    def _tell(
-        self,
-        entry: Queued[Intent],
-        event: OrderEvent,
-        *,
-        reason: str | None = None,
-        tx_hash: str | None = None,
-    ) -> None:
-        """Apply an event to the orders that an entry creates, if it creates any."""
-        for coi in entry.also:
-            self.orders.apply(coi, event, reason=reason, tx_hash=tx_hash)
-        if isinstance(entry.intent, ModifyOrder) and entry.touches is not None:
-            target = (entry.intent.price, entry.intent.base_amount)
-            if event is OrderEvent.SENT:
-                self._note_accepted(entry.touches, target)
-            elif event is OrderEvent.LOST:
-                return  # it still may happen
-            # A later change that waits behind this one keeps its own target.
-            if self._targets.get(entry.touches) == target:
-                del self._targets[entry.touches]
-
-    def _note_accepted(self, coi: int, target: tuple[int, int]) -> None:
-        """Remember an accepted change until the exchange reports it."""
-        record = self.orders.get(coi)
-        if record is not None and (record.price_ticks, record.base_amount) == target:
-            self._accepted.pop(coi, None)  # the report was quicker than the answer
-        else:
-            self._accepted[coi] = target
-
-    def _drop(self, entries: Iterable[Queued[Intent]], reason: str) -> None:
-        for entry in entries:
-            self._tell(entry, OrderEvent.DISCARDED, reason=f"not sent: {reason}")
+def _without(
+    entries: Sequence[Queued[Intent]], others: Sequence[Queued[Intent]]
+) -> list[Queued[Intent]]:
+    gone = {id(entry) for entry in others}
+    return [entry for entry in entries if id(entry) not in gone]
 
 
 def require_no_batch(outbox: Outbox, call: str) -> None:

@@ -32,6 +32,9 @@ LIVE_STATUSES = frozenset({"in-progress", "pending", "open"})
 
 FEE_SCALE = 1_000_000
 
+MOST_DIGITS = 40
+"""Digits before the point beyond which a number counts as nonsense."""
+
 
 def whole(row: Mapping[str, Any], field: str) -> int:
     """Return a field that must be a whole number.
@@ -45,11 +48,15 @@ def whole(row: Mapping[str, Any], field: str) -> int:
     return value
 
 
+def _whole_or_zero(row: Mapping[str, Any], field: str) -> int:
+    return whole(row, field) if row.get(field) is not None else 0
+
+
 def decimal(row: Mapping[str, Any], field: str) -> Decimal:
     """Return a decimal text as a number; an absent or empty one is 0.
 
     Raises:
-        ProtocolError: it is no finite number.
+        ProtocolError: it is no finite number, or one beyond all measure.
     """
     value = row.get(field)
     if value in (None, ""):
@@ -60,6 +67,8 @@ def decimal(row: Mapping[str, Any], field: str) -> Decimal:
         raise ProtocolError(f"{field}: {value!r} is not a number") from error
     if not number.is_finite():
         raise ProtocolError(f"{field}: {value!r} is not finite")
+    if number.adjusted() >= MOST_DIGITS:
+        raise ProtocolError(f"{field}: a number of {number.adjusted() + 1} digits")
     return number
 
 
@@ -175,7 +184,7 @@ def _decoded(value: object) -> dict[str, Any]:
     if isinstance(value, str) and value:
         try:
             value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             value = {"message": value}
     return value if isinstance(value, dict) else {}
 
@@ -186,8 +195,8 @@ def account_in(answer: Mapping[str, Any], account_index: int) -> dict[str, Any]:
     Raises:
         ProtocolError: it is not in there.
     """
-    accounts = answer.get("accounts") or []
-    for account in accounts:
+    accounts = answer.get("accounts")
+    for account in accounts if isinstance(accounts, list) else ():
         if isinstance(account, dict) and account.get("index") == account_index:
             return account
     raise ProtocolError(f"account: the answer lacks account {account_index}")
@@ -244,7 +253,7 @@ def order_report(row: OrderDict) -> OrderReport:
         average_price=decimal(row, "filled_quote_amount") / filled if filled else None,
         trigger_price=decimal(row, "trigger_price") or None,
         reduce_only=bool(row.get("reduce_only")),
-        parent_order_index=row.get("parent_order_index") or None,
+        parent_order_index=_whole_or_zero(row, "parent_order_index") or None,
     )
 
 
@@ -260,11 +269,11 @@ def fill_in(row: TradeDict, account_index: int) -> Fill:
     side = "ask" if sells else "bid"
     is_maker = bool(row.get("is_maker_ask")) is sells
     price, size = decimal(row, "price"), decimal(row, "size")
-    ticks = row.get("maker_fee" if is_maker else "taker_fee") or 0
+    ticks = _whole_or_zero(row, "maker_fee" if is_maker else "taker_fee")
     return Fill(
         trade_id=whole(row, "trade_id"),
         market_index=whole(row, "market_id"),
-        client_order_index=row.get(f"{side}_client_id") or 0,
+        client_order_index=_whole_or_zero(row, f"{side}_client_id"),
         order_index=whole(row, f"{side}_id"),
         side=Side.SELL if sells else Side.BUY,
         price=price,

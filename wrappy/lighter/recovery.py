@@ -21,6 +21,7 @@ from wrappy._core.recovery import (
     FENCE_REACH,
     AskHash,
     AskNonce,
+    AskOrders,
     Fence,
     OpenSend,
     Recovery,
@@ -37,7 +38,14 @@ from wrappy.errors import (
 )
 from wrappy.lighter.doors import BATCH_PATH, SEND_PATH
 from wrappy.lighter.fences import FenceMaker
-from wrappy.lighter.left_orders import LeftOrders, check_open_orders
+from wrappy.lighter.inherited import leave_lingering
+from wrappy.lighter.left_orders import (
+    CLOCK_SLACK_MS,
+    LeftOrders,
+    check_open_orders,
+    numbers_of,
+)
+from wrappy.lighter.order_search import CREATIONS, CreatedOrder, OrderSearch
 from wrappy.lighter.reading import transaction_in
 from wrappy.lighter.way import TX_NOT_FOUND, TX_PATH, Way
 
@@ -88,6 +96,8 @@ class Recovered:
         fences: harmless transactions that were signed to prove others dead.
         live: orders of this key's journal that are live now, of all markets, as the
             exchange tells them.
+        lingering: transactions whose numbers are gone and of which nobody can tell yet
+            what became; they stay in the journal, and the lane goes on asking.
         unseen: client order indices that the exchange accepted and that it shows
             neither live nor ended yet; the next restart looks again.
     """
@@ -97,6 +107,7 @@ class Recovered:
     fences: int = 0
     live: tuple[OrderDict, ...] = ()
     unseen: tuple[int, ...] = ()
+    lingering: int = 0
 
 
 async def recover(
@@ -176,6 +187,9 @@ class _Restart:
         )
         self._rest = rest
         self._pace = pace
+        self._search = OrderSearch(
+            signer=signer, rest=rest, pace=pace, worker=worker, unix_s=unix_s
+        )
         self._door = door
         self._worker = worker
         self._unix_s = unix_s
@@ -203,7 +217,12 @@ class _Restart:
             return Recovered(complete=False)
         self._machine = Recovery(
             (
-                OpenSend(entry.nonce, entry.tx_hash, entry.expired_at_ms)
+                OpenSend(
+                    entry.nonce,
+                    entry.tx_hash,
+                    entry.expired_at_ms,
+                    creates=bool(_created(entry)),
+                )
                 for entry in entries
             ),
             fence_limit=self._config.max_ws_batch,
@@ -216,6 +235,10 @@ class _Restart:
         ):
             await self._do(step)
             self._book()
+        if self._machine.lingering:
+            # Nothing else is unresolved any more.
+            left = await self._worker.run(self._journal.unresolved)
+            leave_lingering(self._lane, left)
         await self._adopt_counter()
         orders = LeftOrders(
             self._journal,
@@ -229,16 +252,19 @@ class _Restart:
         await self._tidy()
         if entries:
             logger.info(
-                "restart: settled %d transaction(s) of an earlier run (%s), fences=%d",
+                "restart: %d transaction(s) of an earlier run (%s), fences=%d, "
+                "still in doubt=%d",
                 len(entries),
                 ", ".join(f"{s.name.lower()}={n}" for s, n in self._settled.items()),
                 self._fences.made,
+                len(self._machine.lingering),
             )
         return Recovered(
             settled=tuple(sorted(self._settled.items())),
             fences=self._fences.made,
             live=tuple(live),
             unseen=tuple(unseen),
+            lingering=len(self._machine.lingering),
         )
 
     def what_is_missing(self) -> str:
@@ -277,6 +303,8 @@ class _Restart:
                 machine.nonce_read(await self._way.next_nonce())
             elif isinstance(step, AskHash):
                 await self._ask(step.tx_hash)
+            elif isinstance(step, AskOrders):
+                await self._look_for(step.tx_hashes)
             elif isinstance(step, Fence):
                 await self._send_fence(step.nonces)
                 return
@@ -302,6 +330,18 @@ class _Restart:
             fate = transaction_in(answer).fate
             self._machine.hash_known(tx_hash, _STAGES[fate])
 
+    async def _look_for(self, tx_hashes: Sequence[str]) -> None:
+        """Look for the orders of transactions and tell the machine."""
+        unix_ms = self._venue_ms()
+        wanted = {
+            order: self._entries[tx_hash].written_ms - CLOCK_SLACK_MS
+            for tx_hash in tx_hashes
+            for order in _created(self._entries[tx_hash])
+        }
+        found = await self._search.shown(wanted)
+        shown = [h for h in tx_hashes if found.intersection(_created(self._entries[h]))]
+        self._machine.orders_read(tx_hashes, shown, unix_ms=unix_ms)
+
     async def _send_fence(self, nonces: range) -> None:
         """Send a fence and tell the machine what came of it."""
         machine = self._machine
@@ -312,7 +352,7 @@ class _Restart:
             await self._pace.wait(path, urgent=True)
             await self._door.send(fence)
         except (ConnectError, RateLimitedError) as error:
-            if isinstance(error, RateLimitedError):
+            if isinstance(error, RateLimitedError) and not error.volume_quota:
                 self._pace.throttled(error.retry_after_s)
             machine.put_off(self._loop.time(), wait_s=self._pause_after(error))
         except _PASSING as error:
@@ -383,6 +423,14 @@ class _Restart:
     def _venue_ms(self) -> int:
         """Return the exchange's clock; it may be a little behind, never ahead."""
         return self._venue_epoch_ms + int(self._loop.time() * 1000)
+
+
+def _created(entry: JournalEntry) -> list[CreatedOrder]:
+    """Return the orders that a row creates, or would have."""
+    if entry.tx_type not in CREATIONS:
+        return []
+    market = entry.market_index or 0
+    return [CreatedOrder(market, number) for number in numbers_of(entry)]
 
 
 def _in_words(entry: JournalEntry) -> str:

@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from wrappy.protocol.intents import CreateGroupedOrders, CreateOrder, takes_at_once
+from wrappy.model import OrderType
+from wrappy.protocol.intents import (
+    CancelAllOrders,
+    CreateGroupedOrders,
+    CreateOrder,
+    ModifyOrder,
+    takes_at_once,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,6 +37,35 @@ def created_by(intent: Intent) -> tuple[CreateOrder, ...]:
     elif isinstance(intent, CreateGroupedOrders):
         orders = intent.orders
     return tuple(order for order in orders if order.client_order_index)
+
+
+def is_urgent(entry: Queued[Intent]) -> bool:
+    """Whether an entry may use what is kept free, and pass those who wait for the pace.
+
+    Cancels may, and market orders that can only make a position smaller.
+    """
+    intent = entry.intent
+    closes = (
+        isinstance(intent, CreateOrder)
+        and intent.reduce_only
+        and intent.order_type == OrderType.MARKET
+    )
+    return entry.is_cancel or closes
+
+
+def is_sweep(entry: Queued[Intent]) -> bool:
+    """Whether an entry cancels all orders at once, and not at a later moment."""
+    intent = entry.intent
+    return isinstance(intent, CancelAllOrders) and not intent.time_in_force
+
+
+def markets_at_risk(intent: Intent) -> set[int]:
+    """Return the markets in which an intent makes or changes an order."""
+    if isinstance(intent, CreateGroupedOrders):
+        return {order.market_index for order in intent.orders}
+    if isinstance(intent, (CreateOrder, ModifyOrder)):
+        return {intent.market_index}
+    return set()
 
 
 class KeyRoutes(Generic[K]):

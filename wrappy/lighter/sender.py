@@ -21,13 +21,15 @@ from wrappy.errors import (
     LaneHeldError,
     NonceRejectedError,
     RateLimitedError,
-    SendOutcomeUnknownError,
     UsageError,
     WrappyError,
 )
 from wrappy.lighter.doors import BATCH_PATH, SEND_PATH
+from wrappy.lighter.doubts import DoubtfulBatch, tell_known
+from wrappy.lighter.fences import FenceInk
 from wrappy.lighter.journal import SendStage
-from wrappy.lighter.lane import DoubtfulBatch, Turn
+from wrappy.lighter.lane import Turn
+from wrappy.lighter.routing import is_urgent
 from wrappy.lighter.settling import LAST_TRY_S
 from wrappy.lighter.way import Way
 
@@ -64,8 +66,7 @@ class Sent:
     """One batch that the exchange accepted, or that a dry run kept back.
 
     Attributes:
-        entries: the intents, in sending order; those that were not admitted are
-            left out.
+        entries: the intents that were admitted, in sending order.
         transactions: what was signed for them.
         reply: the acceptance, None in a dry run or when nothing was admitted.
     """
@@ -115,7 +116,6 @@ class Sender:
         self._lane = lane
         self._signer = signer
         self._worker = worker
-        self._door = door
         self._unix_s = unix_s
         self._closing = asyncio.Event()
         self._delivering: set[asyncio.Future[None]] = set()
@@ -126,6 +126,8 @@ class Sender:
             rest=rest,
             pace=link.pace,
             unix_s=unix_s,
+            ink=FenceInk(signer, worker, unix_s, config),
+            timeout_s=config.request_timeout_s,
         )
         if not config.prefer_high_level:
             lane.settler.attach(self._way)
@@ -134,6 +136,11 @@ class Sender:
     def depth(self) -> int:
         """How many sends may be without an answer at a time."""
         return self._config.pipeline_depth if self._config.use_websocket else 1
+
+    @property
+    def crowded(self) -> bool:
+        """Whether sends of this key wait for the pace."""
+        return self._lane.line.locked()
 
     async def send(
         self, entries: Entries, listeners: Listeners, *, overtakes: bool = False
@@ -185,18 +192,26 @@ class Sender:
 
     async def _next_turn(self, entries: Entries) -> Turn:
         path = SEND_PATH if len(entries) == 1 else BATCH_PATH
-        urgent = all(entry.is_cancel for entry in entries)
-        await self._pace.wait(path, urgent=urgent)
+        urgent = all(map(is_urgent, entries))
         turn = Turn(self._lane.turn)
-        await turn.take()
-        return turn
+        while True:
+            await self._pace.wait(path, urgent=urgent)
+            await turn.take()
+            try:
+                # The one before us may have been told to pause.
+                paused = await self._pace.sit_out()
+            except BaseException:
+                turn.give_up()
+                raise
+            if not paused:
+                return turn
+            # What was counted for us is out of the exchange's window by now.
+            turn.give_up()
 
     async def _with(
         self, turn: Turn, entries: Entries, listeners: Listeners, began: float
     ) -> Sent:
         try:
-            # The one before us may have been told to pause.
-            await self._pace.sit_out()
             await self._jitter()
             self._require_open()
             await self._until_clear(began)
@@ -293,9 +308,9 @@ class Sender:
             nonces,
             signed,
             tuple(e.touches for e in kept if e.touches is not None),
-            urgent=all(entry.is_cancel for entry in kept),
+            urgent=all(map(is_urgent, kept)),
             on_lost=partial(listeners.on_lost, kept, hashes),
-            on_settled=partial(listeners.on_settled, kept, hashes),
+            on_settled=partial(tell_known, listeners.on_settled, kept, hashes),
         )
         logger.debug(
             "sending: txs=%d nonces=%d..%d key=%d",
@@ -348,20 +363,18 @@ class Sender:
         lane = self._lane
         lane.flights += 1
         try:
-            if self.depth == 1:
-                reply = await self._door.send(batch.transactions)
-            else:
-                reply = await self._door.send(batch.transactions, written=turn.give_up)
+            written = None if self.depth == 1 else turn.give_up
+            reply = await self._way.send(batch.transactions, written=written)
         except BaseException as error:
             verdict = verdict_of(error)
             if verdict.nonce is NonceFate.IN_DOUBT:
                 lane.doubt(batch)
                 if isinstance(error, WrappyError):
-                    raise _unknown(batch) from error
+                    raise batch.unknown() from error
                 raise  # cancelled, or a failure nobody foresaw
             if isinstance(error, NonceRejectedError):
                 await self._nonce_refused(batch, error)
-            elif isinstance(error, RateLimitedError):
+            elif isinstance(error, RateLimitedError) and not error.volume_quota:
                 self._pace.throttled(error.retry_after_s)
             if verdict.nonce is NonceFate.FREE:
                 self._fell(batch)
@@ -409,11 +422,11 @@ class Sender:
         except BaseException as failure:
             lane.doubt(batch)
             if isinstance(failure, WrappyError):
-                raise _unknown(batch) from failure
+                raise batch.unknown() from failure
             raise
         if known:
             lane.doubt(batch)
-            raise _unknown(batch) from error
+            raise batch.unknown() from error
         lane.nonces.suspect(nonces)
         if not lane.nonces.in_flight:
             lane.adopt_counter(venue_next)
@@ -429,8 +442,3 @@ async def _finished(work: asyncio.Future[list[SignedTx]]) -> None:
     while not work.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([work])
-
-
-def _unknown(batch: DoubtfulBatch) -> SendOutcomeUnknownError:
-    hashes = [tx.tx_hash for tx in batch.transactions]
-    return SendOutcomeUnknownError(batch.client_order_indices, hashes)

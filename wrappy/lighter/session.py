@@ -5,10 +5,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
-from wrappy.errors import InvalidOrderError, UsageError
+from wrappy.errors import (
+    InvalidOrderError,
+    ProtocolError,
+    RiskDeniedError,
+    TransportError,
+    UsageError,
+    VenueError,
+)
 from wrappy.lighter.arguments import (
     checked_coi,
     checked_flag,
@@ -25,7 +34,7 @@ from wrappy.lighter.reading import fill_in, order_report
 from wrappy.lighter.receipts import Receipts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from decimal import Decimal
     from pathlib import Path
     from types import TracebackType
@@ -37,18 +46,27 @@ if TYPE_CHECKING:
     from wrappy.lighter.prices import PriceSource
     from wrappy.lighter.results import BalanceResult, Fill, OrderDict, OrderReport
     from wrappy.model import Market, Position, Receipt
+    from wrappy.protocol.intents import Intent
 
 logger = logging.getLogger("wrappy.session")
 
 MOST_ROWS = 10_000
 """Rows that one call may page through."""
 
+LOOK_EVERY_S = 5.0
+"""Seconds between two looks at the account because a cap is reached."""
+
 LAST_MARKET = 254
 """Perpetual markets end there (official signer constants)."""
 
 
 class AccountSession:
-    """A session that has been checked with the exchange, to be closed in the end."""
+    """A session that has been checked with the exchange, to be closed in the end.
+
+    Attributes:
+        on_foreign_nonce: a plain function, called with a count whenever somebody
+            else has used that many nonces of one of our API keys; None for none.
+    """
 
     def __init__(self, parts: DealerParts) -> None:
         """Take over assembled parts; `create` is the way to get a dealer."""
@@ -70,7 +88,10 @@ class AccountSession:
             unix_s=parts.environment.unix_s,
         )
         self._prices = ReferencePrices(parts.account, parts.market)
+        self.on_foreign_nonce: Callable[[int], object] | None = None
+        self._looked_at = -math.inf
         self._closed = False
+        parts.watch_foreign_nonces(self._tell_foreign_nonce)
 
     @property
     def config(self) -> DealerConfig:
@@ -141,6 +162,15 @@ class AccountSession:
         return self._outbox.orders
 
     @property
+    def quota(self) -> int | None:
+        """What is left of the account's volume quota, less what is on its way.
+
+        None while the exchange has told no number, as for most tiers. With nothing
+        left, one order every 15 s goes; cancels are free.
+        """
+        return self._parts.allowance.quota.left
+
+    @property
     def requests_used(self) -> int:
         """Requests made to this exchange by everybody in the process so far."""
         return self._parts.link.pace.requests
@@ -166,12 +196,23 @@ class AccountSession:
         if self._closed:
             return
         self._closed = True
+        self._parts.unwatch_foreign_nonces(self._tell_foreign_nonce)
         self._account.close()
         try:
             await self._receipts.aclose()
             await self._outbox.aclose("the dealer was closed")
         finally:
             await self._parts.aclose()
+
+    def acknowledge_foreign_nonce(self) -> None:
+        """Let new orders out again that the alarm for foreign nonces has stopped.
+
+        Twice within a minute nonces of our key that we did not use are a second
+        writer: new orders then raise `ForeignNonceError`, and cancels go on. Find
+        out who it is first; a key is for one process.
+        """
+        self._require_open()
+        self._parts.acknowledge_foreign_nonces()
 
     def receipt(self, client_order_index: int) -> Receipt | None:
         """Return what is known of an order now, without asking anybody.
@@ -365,6 +406,29 @@ class AccountSession:
     def _market_unless(self, everywhere: bool) -> int | None:  # noqa: FBT001 - passed on
         whole_account = checked_flag(everywhere, field="everywhere")
         return None if whole_account else self.market.market_id
+
+    async def _require_room(self, intents: Sequence[Intent]) -> None:
+        """Raise if the exchange's caps leave no place for new orders.
+
+        What nobody has reported may be over by now, so the account is looked at
+        before anything is denied.
+        """
+        why = self._outbox.refusal(intents)
+        now = asyncio.get_running_loop().time()
+        if why is not None and now - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = now
+            try:
+                await self._parts.sweep.look()
+            except (VenueError, TransportError, ProtocolError) as error:
+                raise RiskDeniedError(why) from error
+            self._require_open()
+            why = self._outbox.refusal(intents)
+        if why is not None:
+            raise RiskDeniedError(why)
+
+    def _tell_foreign_nonce(self, count: int) -> None:
+        if self.on_foreign_nonce is not None:
+            self.on_foreign_nonce(count)
 
     def _require_open(self) -> None:
         if self._closed:

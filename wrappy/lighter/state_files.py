@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FIX = "name a folder of your own with state_dir=... or LIGHTER_STATE_DIR"
 USUAL_PORTS = {"http": ":80", "https": ":443"}
+_LOOPBACK = re.compile(r"^(localhost|\[::1\])(?=:|$)")
 
 
 def origin(base_url: str) -> str:
@@ -37,6 +38,8 @@ def origin(base_url: str) -> str:
         raise ConfigError(f"base_url: cannot be read ({error})") from error
     place = parts.netloc.rpartition("@")[2].lower()
     place = place.removesuffix(USUAL_PORTS.get(parts.scheme, ":"))
+    # This machine has several names, and one counter of nonces for a key.
+    place = _LOOPBACK.sub("127.0.0.1", place)
     return f"{parts.scheme}://{place}{parts.path.rstrip('/')}"
 
 

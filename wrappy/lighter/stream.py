@@ -19,7 +19,7 @@ from wrappy._core.stream import EventKind, StreamState
 from wrappy.errors import StreamClosedError, WrappyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from wrappy._core.stream import StreamEvent, StreamSession
     from wrappy.lighter.environment import StreamConnection
@@ -41,6 +41,8 @@ class SupervisedStream:
         on_closed: called when a connection has ended.
         log: where to tell of connections and refusals.
         unix_s: unix seconds, to know how long a token still holds.
+        turn: waited for before each connection and each message that the exchange
+            counts; None for no pace.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class SupervisedStream:
         on_closed: Callable[[], None],
         log: LogSink,
         unix_s: Callable[[], float] = time.time,
+        turn: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._turn = turn
         self._unix_s = unix_s
         self._door = door
         self._session = session
@@ -99,6 +103,9 @@ class SupervisedStream:
         self._session.state = StreamState.CONNECTING
         while (pause := self._budget.offer(_now())) > 0:  # noqa: ASYNC110 - the pause may grow
             await asyncio.sleep(pause)
+        if self._turn is not None:
+            # A pause is waited for here, where nothing of the stream grows old.
+            await self._turn()
         await self._door.connect()
         self.connects += 1
         self._session.connected(now=_now())
@@ -108,6 +115,8 @@ class SupervisedStream:
         while True:
             await self._renew_token()
             for frame in session.outbox(now=_now()):
+                if self._turn is not None and frame.get("type") != "pong":
+                    await self._turn()
                 await self._door.send(msgspec.json.encode(frame))
             now = _now()
             raw = await self._door.receive(max(0.01, session.deadline(now=now) - now))
@@ -120,7 +129,7 @@ class SupervisedStream:
     def _take(self, raw: bytes, now: float) -> None:
         try:
             message = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             message = None
         for event in self._session.receive(message, now=now):
             self._on_event(event)
@@ -133,7 +142,7 @@ class SupervisedStream:
             return
         token = await self._tokens.get()
         life_s = token.deadline_s - self._unix_s()
-        self._session.offer_token(token.text, deadline=_now() + life_s)
+        self._session.offer_token(str(token.text), deadline=_now() + life_s)
 
 
 def _now() -> float:

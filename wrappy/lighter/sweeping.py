@@ -2,13 +2,16 @@
 
 A dealer without a stream hears of an order's end only when somebody asks. When many
 orders count as live, the account's own lists are read: what they show is entered, and
-what has been on none of them for long is forgotten.
+what has been on none of them for long is forgotten. Who sends faster than the list of
+ended orders can be read has the oldest forgotten when two looks have not found them
+although younger ones had been carried out before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from wrappy.errors import WrappyError
@@ -24,13 +27,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger("LighterDealer.receipts")
 
 SWEEP_AT = 500
-"""Live orders from which on a look is taken; twice as many as the last look left."""
+"""Live orders from which on a look is taken; so many more than the last look left."""
 
 MOST_PAGES = 15
 """Pages of a hundred ended orders that one look may read."""
 
 LONG_S = 900.0
 """No transaction waits longer for its execution; what no list shows then is over."""
+
+BEHIND_S = 5.0
+"""The exchange carries out in the order of arrival, but for delays of less than a
+second: whatever left so long before one that is carried out is carried out as well."""
 
 _NOT_OUT = frozenset({OrderStatus.QUEUED, OrderStatus.UNKNOWN})
 
@@ -64,6 +71,10 @@ class OrderSweep:
         self._forget = forget
         self._least = self._threshold = sweep_at
         self._since: dict[int, float] = {}
+        # When the youngest order left that the exchange has reported.
+        self._carried_out = -math.inf
+        # What the look before showed on no list: reads may lag behind.
+        self._missing: set[int] = set()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         orders.tell(self._note)
@@ -77,6 +88,8 @@ class OrderSweep:
 
     def _note(self, record: OrderRecord) -> None:
         coi = record.client_order_index
+        if record.reported is not None and coi in self._since:
+            self._carried_out = max(self._carried_out, self._since[coi])
         if record.status.is_terminal or record.status in _NOT_OUT:
             self._since.pop(coi, None)
             return
@@ -87,13 +100,19 @@ class OrderSweep:
 
     async def _sweep(self) -> None:
         try:
-            await self._look()
+            await self.look()
         except WrappyError as error:
             logger.warning("the account's orders could not be read: %s", error)
-        self._threshold = max(self._least, 2 * len(self._since))
+        self._threshold = self._least + len(self._since)
 
-    async def _look(self) -> None:
-        began = asyncio.get_running_loop().time()
+    async def look(self) -> None:
+        """Enter what the account's lists show, now.
+
+        Raises:
+            VenueError, TransportError, ProtocolError: they could not be read.
+        """
+        began, carried_out = asyncio.get_running_loop().time(), self._carried_out
+        missing, self._missing = self._missing, set()
         silent = set(self._since)
         # Live ones first: an order that ends meanwhile is in the second list.
         for row in await self._account.open_orders(self._market_index):
@@ -113,7 +132,15 @@ class OrderSweep:
                     silent.discard(coi)
             if not cursor:
                 break
-        gone = [coi for coi in silent if began - self._since.get(coi, began) >= LONG_S]
+        left = [(coi, at) for coi, at in self._since.items() if coi in silent]
+        surplus = len(left) - self._least
+        gone = [
+            coi
+            for place, (coi, at) in enumerate(left)
+            if began - at >= LONG_S
+            or (place < surplus and coi in missing and at + BEHIND_S <= carried_out)
+        ]
+        self._missing = {coi for coi, _ in left}.difference(gone)
         for coi in gone:
             del self._since[coi]
             self._forget(coi)

@@ -17,6 +17,15 @@ LIFETIME_S = 6 * 3600
 RENEW_BEFORE_S = 1800
 
 
+class HiddenText(str):
+    """A text whose repr tells nothing, also where a traceback prints its variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'...'"
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """An auth token; its text is never shown.
@@ -26,7 +35,7 @@ class Token:
         deadline_s: unix seconds of its expiry.
     """
 
-    text: str
+    text: HiddenText
     deadline_s: int
 
     def __repr__(self) -> str:
@@ -66,7 +75,7 @@ class TokenSource:
             if self._token is None or now >= self._token.deadline_s - margin:
                 deadline = int(now) + self._lifetime_s
                 text = await self._worker.auth_token(self._signer, deadline_s=deadline)
-                self._token = Token(text, deadline)
+                self._token = Token(HiddenText(text), deadline)
             return self._token
 
     def drop(self) -> None:

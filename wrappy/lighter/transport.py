@@ -32,16 +32,25 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 
 
 @contextlib.contextmanager
-def _mapped(endpoint: str) -> Iterator[None]:
+def _mapped(endpoint: str, base_url: str = "") -> Iterator[None]:
     """Translate the HTTP client's exceptions, once for the whole package."""
     try:
         yield
     except _CONNECT_ERRORS as error:
-        raise ConnectError(f"no connection for {endpoint}: {error}") from error
+        raise ConnectError(
+            f"no connection to {base_url}{endpoint}: {_cause(error)}; does the "
+            "exchange run there? base_url says where"
+        ) from error
     except (asyncio.TimeoutError, aiohttp.ServerTimeoutError) as error:
         raise RequestTimeoutError(f"no answer from {endpoint} in time") from error
     except aiohttp.ClientError as error:
         raise TransportError(f"{endpoint}: {error}") from error
+
+
+def _cause(error: Exception) -> str:
+    """Return why there is no connection, in the system's words where it has some."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return words or str(error) or type(error).__name__
 
 
 def read_body(
@@ -61,7 +70,7 @@ def read_body(
     """
     try:
         answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         answer = None
     fields: dict[str, Any] = answer if isinstance(answer, dict) else {}
     code = fields.get("code")
@@ -85,7 +94,7 @@ class RestDoor:
         base_url: address of the exchange, without a trailing slash.
         timeout_s: longest wait for one answer.
         on_throttled: called with the seconds to wait, if told, whenever the exchange
-            refuses a request for the rate.
+            refuses a request for the rate; not for want of volume quota.
     """
 
     def __init__(
@@ -137,7 +146,7 @@ class RestDoor:
         return await self._ask("POST", path, data=form.encode(), headers=_FORM)
 
     async def _ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
-        with _mapped(path):
+        with _mapped(path, self._base_url):
             async with self.session.request(
                 # An API does not redirect: key and order must not follow one.
                 *(method, self._base_url + path),
@@ -153,7 +162,8 @@ class RestDoor:
                 retry_after=response.headers.get("Retry-After"),
             )
         except RateLimitedError as error:
-            if self._on_throttled is not None:
+            # A volume quota that is used up is one owner's, and no rate.
+            if self._on_throttled is not None and not error.volume_quota:
                 self._on_throttled(error.retry_after_s)
             raise
 
@@ -166,11 +176,21 @@ class RestDoor:
 
 
 class StreamDoor:
-    """One WebSocket connection."""
+    """One WebSocket connection.
 
-    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
+    Args:
+        url: where to connect.
+        timeout_s: longest wait for the handshake.
+        compress: offer compression: it pays where much is received, and costs time
+            where little is sent that must be there soon.
+    """
+
+    def __init__(
+        self, url: str, *, timeout_s: float = 10.0, compress: bool = True
+    ) -> None:
         self._url = url
         self._timeout_s = timeout_s
+        self._window_bits = 15 if compress else 0
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse[bool] | None = None
 
@@ -197,7 +217,7 @@ class StreamDoor:
         if self._session is None:
             self._session = aiohttp.ClientSession(trust_env=False)
         return await self._session.ws_connect(
-            self._url, max_msg_size=MAX_FRAME_BYTES, compress=15
+            self._url, max_msg_size=MAX_FRAME_BYTES, compress=self._window_bits
         )
 
     async def send(self, frame: bytes) -> None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wrappy.errors import ProtocolError, VenueError
+from wrappy._core.settlement import GRACE_MS
+from wrappy.errors import ProtocolError, RequestTimeoutError, VenueError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from wrappy.lighter.doors import SendDoor
+    from wrappy.lighter.doors import SendDoor, SendReply
     from wrappy.lighter.environment import RestConnection
+    from wrappy.lighter.fences import FenceInk
     from wrappy.lighter.limiter import RequestPace
+    from wrappy.protocol.intents import SignedTx
 
 NONCE_PATH = "/api/v1/nextNonce"
 TX_PATH = "/api/v1/tx"
 STATUS_PATH = "/"
 TX_NOT_FOUND = 21500
+
+LEAST_PATIENCE_S = 1.0
+"""However little time signed bytes have left, an answer may take so long."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +39,8 @@ class Way:
         rest: asks.
         pace: paces both.
         unix_s: our own clock, unix seconds.
+        ink: what fences are signed with; None where nothing new is signed.
+        timeout_s: how long the door itself waits for an answer.
     """
 
     account_index: int
@@ -39,6 +49,43 @@ class Way:
     rest: RestConnection
     pace: RequestPace
     unix_s: Callable[[], float]
+    ink: FenceInk | None = None
+    timeout_s: float = math.inf
+
+    async def send(
+        self,
+        transactions: Sequence[SignedTx],
+        *,
+        written: Callable[[], None] | None = None,
+        expired_at_ms: int | None = None,
+    ) -> SendReply:
+        """Send, and wait for the answer no longer than it can tell anything.
+
+        When its time is over, a transaction has been accepted or never will be: then
+        asking for its hash tells, and waiting on does not.
+
+        Args:
+            transactions: the signed bytes.
+            written: as in `SendDoor.send`.
+            expired_at_ms: when what this is about is over, unix milliseconds; None
+                for when the last of these is.
+
+        Raises:
+            RequestTimeoutError: no answer came in time.
+            VenueError, TransportError: as the door has it.
+        """
+        if expired_at_ms is None:
+            expired_at_ms = max(tx.expired_at_ms for tx in transactions)
+        left_s = (expired_at_ms + GRACE_MS) / 1000 - self.unix_s()
+        sending = self.door.send(transactions, written=written)
+        if left_s >= self.timeout_s:
+            return await sending
+        try:
+            return await asyncio.wait_for(sending, max(LEAST_PATIENCE_S, left_s))
+        except asyncio.TimeoutError as error:
+            raise RequestTimeoutError(
+                "no answer while the transactions lived"
+            ) from error
 
     async def next_nonce(self) -> int:
         """Return the exchange's next nonce of the key.

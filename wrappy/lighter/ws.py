@@ -108,6 +108,7 @@ class WsInfo:
             on_closed=self._on_closed,
             log=self._log,
             unix_s=environment.unix_s,
+            turn=link.pace.wait_message,
         )
 
     @classmethod

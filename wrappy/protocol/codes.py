@@ -18,6 +18,7 @@ from wrappy.errors import (
     VenueUnavailableError,
 )
 from wrappy.protocol.code_table import CODE_TABLE
+from wrappy.protocol.tiers import names_volume_quota
 
 OK: Final = 200
 INVALID_CHANNEL: Final = 30005
@@ -85,7 +86,13 @@ def error_for(
             which has none.
     """
     words = message or code_message(code) or code_name(code)
-    return _class_of(code, http_status)(code, words, endpoint)
+    kind = _class_of(code, http_status)
+    if kind.outcome == "refused" and names_volume_quota(words):
+        # Whatever the code: that of an empty quota is not published.
+        empty = RateLimitedError(code, words, endpoint)
+        empty.volume_quota = True
+        return empty
+    return kind(code, words, endpoint)
 
 
 ORDER_TYPE_WORDS: Final = (

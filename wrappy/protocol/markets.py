@@ -26,6 +26,10 @@ BUNDLED_MARKETS: Final[tuple[Market, ...]] = (
 )
 
 
+MOST_DECIMALS = 18
+"""More than any market has, by far."""
+
+
 def _units(text: Any, decimals: int, field: str) -> int:
     whole, _, part = str(text).partition(".")
     digits = whole + part
@@ -41,11 +45,11 @@ def market_from_details(row: Mapping[str, Any]) -> Market:
         ProtocolError: a field is missing or cannot be read.
     """
     try:
-        size_decimals = int(row["size_decimals"])
+        size_decimals = _decimals(row["size_decimals"])
         return Market(
             symbol=str(row["symbol"]),
             market_id=int(row["market_id"]),
-            price_decimals=int(row["price_decimals"]),
+            price_decimals=_decimals(row["price_decimals"]),
             size_decimals=size_decimals,
             min_base_amount=_units(
                 row["min_base_amount"], size_decimals, "min_base_amount"
@@ -58,15 +62,30 @@ def market_from_details(row: Mapping[str, Any]) -> Market:
             closeout_margin_fraction=int(row["closeout_margin_fraction"]),
             active=row["status"] == "active",
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"orderBookDetails: unreadable market: {error}") from error
 
 
+def _decimals(value: Any) -> int:
+    """Return a number of decimals; a scale of a market is a power of ten of it."""
+    number = int(value)
+    if not 0 <= number <= MOST_DECIMALS:
+        raise ValueError(f"{number} decimals are outside 0..{MOST_DECIMALS}")
+    return number
+
+
 def markets_from_details(body: Mapping[str, Any]) -> tuple[Market, ...]:
-    """Return the perpetual markets of an `orderBookDetails` answer."""
-    return tuple(
-        market_from_details(row) for row in body.get("order_book_details") or ()
-    )
+    """Return the perpetual markets of an `orderBookDetails` answer.
+
+    Raises:
+        ProtocolError: it cannot be read.
+    """
+    rows = body.get("order_book_details") or []
+    if not isinstance(rows, list):
+        raise ProtocolError(
+            f"orderBookDetails: a {type(rows).__name__} holds no markets"
+        )
+    return tuple(market_from_details(row) for row in rows)
 
 
 def find_market(

@@ -228,7 +228,13 @@ class InProcessExchange:
         self._check_address(base_url, self._base_url)
         return _RestConnection(self, timeout_s, on_throttled)
 
-    def _open_stream(self, url: str, *, timeout_s: float = 10.0) -> _StreamConnection:
+    def _open_stream(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 10.0,
+        compress: bool = True,  # noqa: ARG002 - nothing is on a wire
+    ) -> _StreamConnection:
         self._check_address(url, f"ws{self._base_url.removeprefix('http')}/stream")
         return _StreamConnection(self, timeout_s)
 
@@ -290,7 +296,7 @@ class _RestConnection:
                 retry_after=found.retry_after,
             )
         except RateLimitedError as error:
-            if self._on_throttled is not None:
+            if self._on_throttled is not None and not error.volume_quota:
                 self._on_throttled(error.retry_after_s)
             raise
 

@@ -139,6 +139,8 @@ class FaultRule:
     def _check_together(self) -> None:
         if self.nth is not None and self.every is not None:
             raise ConfigError("every: cannot go with nth; give one of them")
+        if self.path is not None and "*" in self.path[:-1]:
+            raise ConfigError(f"path: {self.path!r} may have a * at its end only")
         if self.path is not None and self.phase == "push":
             raise ConfigError("path: a push has none; give channel instead")
         if self.channel is not None and self.phase in ("after_accept", "reply"):

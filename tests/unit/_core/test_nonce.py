@@ -173,3 +173,26 @@ def test_a_number_that_went_elsewhere_is_counted_as_foreign_and_needs_a_sync():
     ledger.settle(nonces, executed=False, passed=True)
     assert ledger.needs_sync
     assert ledger.sync(6) == 1
+
+
+def test_nonces_that_are_gone_free_the_lane_and_may_have_been_ours():
+    ledger = NonceLedger()
+    ledger.sync(5)
+    gone, later = ledger.take(2), ledger.take(1)
+    ledger.hold(gone)
+    ledger.pass_by(gone)
+    assert not ledger.held
+    ledger.confirm(later)
+    assert ledger.needs_sync
+    assert ledger.sync(6) == 0, "the counter lags behind what was sent since"
+    assert ledger.next_nonce == 8
+
+
+def test_what_is_missing_beyond_nonces_that_are_gone_is_somebody_elses():
+    ledger = NonceLedger()
+    ledger.sync(5)
+    gone = ledger.take(2)
+    ledger.hold(gone)
+    ledger.pass_by(gone)
+    assert ledger.sync(9) == 2
+    assert ledger.sync(11) == 0, "counted once"

@@ -12,9 +12,11 @@ from wrappy._core.journal_rows import SendStage
 from wrappy._core.recovery import (
     EXPIRY_SLACK_MS,
     FENCE_REACH,
+    HASH_LAG_MS,
     READS_APART_S,
     AskHash,
     AskNonce,
+    AskOrders,
     Fence,
     OpenSend,
     Recovery,
@@ -24,8 +26,8 @@ from wrappy._core.recovery import (
 LATER_MS = 10_000_000
 
 
-def send(nonce, name=None, expired_at_ms=LATER_MS):
-    return OpenSend(nonce, name or f"old{nonce}", expired_at_ms)
+def send(nonce, name=None, expired_at_ms=LATER_MS, *, creates=False):
+    return OpenSend(nonce, name or f"old{nonce}", expired_at_ms, creates)
 
 
 def recovery(*sends, limit=15):
@@ -51,19 +53,86 @@ def test_a_transaction_the_exchange_knows_was_sent():
     assert machine.take_settled() == {}
 
 
-def test_a_number_that_somebody_else_has_is_proof_only_with_two_looks_apart():
-    machine = recovery(send(5))
+def missed_twice(machine, name="old5"):
+    """Have two looks a second apart miss a transaction whose number is gone."""
     machine.nonce_read(6)
-    assert machine.step(0.0, 0) == AskHash("old5")
-    unknown(machine, "old5", at_s=0.0)
-    assert machine.open
+    assert machine.step(0.0, 0) == AskHash(name)
+    unknown(machine, name, at_s=0.0)
     assert machine.step(0.1, 0) == Wait(READS_APART_S)
-    unknown(machine, "old5", at_s=0.5)  # too soon to count
+    unknown(machine, name, at_s=0.5)  # too soon to count
     assert machine.open
-    assert machine.step(READS_APART_S, 0) == AskHash("old5")
-    unknown(machine, "old5", at_s=READS_APART_S)
+    assert machine.step(READS_APART_S, 0) == AskHash(name)
+    unknown(machine, name, at_s=READS_APART_S)
+
+
+def test_a_number_that_is_gone_and_two_looks_that_miss_it_prove_nothing():
+    machine = recovery(send(5))
+    missed_twice(machine)
     assert machine.step(READS_APART_S, 0) is None
+    assert machine.take_settled() == {}
+    assert [left.tx_hash for left in machine.lingering] == ["old5"]
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_orders_of_what_two_looks_missed_are_looked_for(shown):
+    machine = recovery(send(5, creates=True))
+    missed_twice(machine)
+    assert machine.step(READS_APART_S, 0) == AskOrders(("old5",))
+    machine.orders_read(["old5"], {"old5"} if shown else (), unix_ms=0)
+    assert machine.step(READS_APART_S, 0) is None
+    assert machine.take_settled() == ({"old5": SendStage.ACCEPTED} if shown else {})
+    assert len(machine.lingering) == (not shown)
+
+
+PAST_MS = EXPIRY_SLACK_MS + 1
+
+
+@pytest.mark.parametrize("venue_next", [5, 6])
+def test_an_expired_order_is_dead_when_the_account_does_not_show_it(venue_next):
+    machine = recovery(send(5, expired_at_ms=0, creates=True))
+    assert machine.step(0.0, PAST_MS) == AskNonce()
+    machine.nonce_read(venue_next)
+    assert machine.step(0.0, PAST_MS) == AskHash("old5")
+    unknown(machine, "old5", unix_ms=PAST_MS)
+    assert machine.step(0.0, PAST_MS) == AskOrders(("old5",))
+    machine.orders_read(["old5"], (), unix_ms=PAST_MS)
+    assert machine.step(0.0, PAST_MS) is None
     assert machine.take_settled() == {"old5": SendStage.DEAD}
+
+
+@pytest.mark.parametrize("later_ms", [0, HASH_LAG_MS])
+def test_what_creates_nothing_is_dead_only_when_no_lag_can_hide_it(later_ms):
+    machine = recovery(send(5, expired_at_ms=0))
+    machine.nonce_read(6)
+    unknown(machine, "old5", unix_ms=PAST_MS + later_ms)
+    assert machine.step(0.0, PAST_MS) is None
+    settled = {"old5": SendStage.DEAD} if later_ms else {}
+    assert machine.take_settled() == settled
+    assert len(machine.lingering) == (not later_ms)
+
+
+def test_a_look_for_orders_before_the_expiry_lets_them_linger():
+    machine = recovery(send(5, expired_at_ms=0, creates=True))
+    machine.nonce_read(6)
+    unknown(machine, "old5", unix_ms=PAST_MS)
+    machine.orders_read(["old5", "another"], (), unix_ms=0)
+    assert machine.take_settled() == {}
+    assert len(machine.lingering) == 1
+
+
+def test_what_lingers_is_dead_when_its_number_turns_out_to_be_anothers():
+    machine = recovery(send(5), send(5, "fence"))
+    machine.nonce_read(6)
+    unknown(machine, "old5", at_s=0.0)
+    unknown(machine, "old5", at_s=READS_APART_S)
+    assert [left.tx_hash for left in machine.lingering] == ["old5"]
+    machine.hash_known("fence", SendStage.EXECUTED)
+    assert machine.step(9.0, 0) is None
+    assert machine.take_settled() == {
+        "fence": SendStage.EXECUTED,
+        "old5": SendStage.DEAD,
+    }
+    assert machine.lingering == ()
 
 
 def test_a_number_still_free_is_fenced_after_one_look():
@@ -177,11 +246,15 @@ def test_an_exchange_that_takes_no_fence_leaves_the_expiry_as_proof():
     past_ms = expired_at_ms + EXPIRY_SLACK_MS + 1
     assert machine.step(30.0, past_ms) == AskHash("old5")
     unknown(machine, "old5", at_s=30.0, unix_ms=past_ms)
+    assert machine.open, "the counter may have moved since"
+    assert machine.step(30.0, past_ms) == AskNonce()
+    machine.nonce_read(5)
     assert machine.take_settled()["old5"] is SendStage.DEAD
 
 
 def test_what_expired_long_ago_needs_one_look_and_no_fence():
     machine = recovery(send(5, expired_at_ms=0))
+    assert machine.step(0.0, EXPIRY_SLACK_MS + 1) == AskNonce()
     machine.nonce_read(5)
     assert machine.step(0.0, EXPIRY_SLACK_MS + 1) == AskHash("old5")
     unknown(machine, "old5", unix_ms=EXPIRY_SLACK_MS + 1)
@@ -280,7 +353,11 @@ def test_no_verdict_is_ever_wrong_and_one_is_always_found(data):
     limit = draw(st.integers(1, 4), "limit")
     can_fence = draw(st.booleans(), "can fence")
     rows = [
-        send(first + number, expired_at_ms=draw(st.integers(1, 60)) * 1000)
+        send(
+            first + number,
+            expired_at_ms=draw(st.integers(1, 60)) * 1000,
+            creates=draw(st.booleans(), "creates"),
+        )
         for number in range(count)
     ]
     for row in rows:
@@ -293,6 +370,7 @@ def test_no_verdict_is_ever_wrong_and_one_is_always_found(data):
     settled: dict[str, SendStage] = {}
     fences = 0
     trouble = draw(st.integers(0, 12), "failures")
+    hash_lag = draw(st.sampled_from([LAG_S, 3.0, 10.0]), "hash lag")
 
     def fails():
         nonlocal trouble
@@ -333,7 +411,11 @@ def test_no_verdict_is_ever_wrong_and_one_is_always_found(data):
         elif isinstance(step, AskNonce):
             seen = [n for at, n in exchange.counted if at <= exchange.now - lag]
             machine.nonce_read(max(seen, default=first))
-        elif exchange.knows(step.tx_hash, lag):
+        elif isinstance(step, AskOrders):
+            assert {r.tx_hash for r in rows if r.creates}.issuperset(step.tx_hashes)
+            shown = {name for name in step.tx_hashes if exchange.knows(name, lag)}
+            machine.orders_read(step.tx_hashes, shown, unix_ms=int(asked_at * 1000))
+        elif exchange.knows(step.tx_hash, hash_lag if lag else 0.0):
             machine.hash_known(step.tx_hash, SendStage.ACCEPTED)
         else:
             machine.hash_unknown(
@@ -343,7 +425,11 @@ def test_no_verdict_is_ever_wrong_and_one_is_always_found(data):
         pytest.fail("it never came to an end")
     ended_at = exchange.now
     exchange.advance(1e6)  # whatever is on its way still arrives
-    assert {row.tx_hash for row in rows} <= set(settled)
+    lingering = {left.tx_hash for left in machine.lingering}
+    assert {row.tx_hash for row in rows} <= set(settled) | lingering
+    assert not lingering & set(settled)
+    taken_nonces = range(first, exchange.next_nonce)
+    assert all(left.nonce in taken_nonces for left in machine.lingering)
     for tx_hash, stage in settled.items():
         taken = stage in (SendStage.ACCEPTED, SendStage.EXECUTED)
         assert (tx_hash in exchange.taken) is taken, (tx_hash, stage)

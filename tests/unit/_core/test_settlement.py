@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from wrappy._core.outcomes import (
+    ACCEPTED,
+    REFUSED,
+    UNKNOWN,
+    NonceFate,
+    SendOutcome,
+    SendVerdict,
+)
 from wrappy._core.settlement import (
     ALONE_MS,
+    FENCE_AFTER_S,
     GRACE_MS,
+    HASH_LAG_MS,
+    LINGER_FIRST_S,
+    LINGER_LONGEST_S,
     LONGEST_PAUSE_S,
-    SECOND_LOOK_S,
     DoubtfulTx,
     SettledAs,
     Settlement,
@@ -17,17 +28,21 @@ from wrappy._core.settlement import (
 
 EPOCH_MS = 1_700_000_000_000
 EXPIRES_MS = EPOCH_MS + 10_000
+FENCE_LIVES_MS = 20_000
+WRONG_NONCE = SendVerdict(SendOutcome.REFUSED, NonceFate.SUSPECT)
+THROTTLED = SendVerdict(SendOutcome.THROTTLED, NonceFate.FREE)
 
 
 class Desk:
     """Drives a settlement on a clock of its own."""
 
-    def __init__(self, count=1, expires_ms=EXPIRES_MS):
+    def __init__(self, count=1, expires_ms=EXPIRES_MS, *, creates=False):
         self.now = 100.0
         self.skew_ms = 0
         self.steps = []
+        self.fenced = []
         self.state = Settlement(
-            DoubtfulTx(f"h{n}", 5 + n, expires_ms) for n in range(count)
+            DoubtfulTx(f"h{n}", 5 + n, expires_ms, creates) for n in range(count)
         )
 
     @property
@@ -39,31 +54,51 @@ class Desk:
         return int((EPOCH_MS + (self.now - 100.0) * 1000) // 1000 * 1000)
 
     def move(self):
+        assert len(self.steps) < 1_000, "it goes on for ever"
         move = self.state.next(self.now, self.unix_ms)
         self.steps.append(move.step)
         return move
 
-    def round(self, *, resend=False, nonce=None, clock=None, known=None):
+    def fence(self, nonces):
+        """Return what takes the nonces: the same bytes for the same nonces."""
+        late = EXPIRES_MS + FENCE_LIVES_MS
+        return [DoubtfulTx(f"f{nonce}", nonce, late) for nonce in nonces]
+
+    def round(
+        self,
+        *,
+        resend=WRONG_NONCE,
+        nonce=None,
+        clock=None,
+        known=None,
+        shown=None,
+        fence=UNKNOWN,
+    ):
         """Answer everything until the settlement waits or is done; return that."""
         known = known or {}
         while True:
             move = self.move()
             if move.step is SettleStep.RESEND:
-                self.state.resent(accepted=resend)
+                self.state.resent(resend)
+            elif move.step is SettleStep.FENCE:
+                self.fenced.append(move.nonces)
+                self.state.fenced(self.fence(move.nonces), fence)
             elif move.step is SettleStep.ASK_NONCE:
                 self.state.nonce_read(nonce)
             elif move.step is SettleStep.ASK_CLOCK:
                 told = self.venue_ms if clock == "told" else clock
                 self.state.clock_read(told, self.now, self.unix_ms)
             elif move.step is SettleStep.ASK_HASH:
-                self.state.hash_read(known=known.get(move.tx_hash), now=self.now)
+                self.state.hash_read(known=known.get(move.tx_hash))
+            elif move.step is SettleStep.ASK_ORDERS:
+                self.state.orders_read(shown=shown)
             else:
                 return move
 
 
 def test_a_copy_that_is_accepted_ends_the_doubt():
     desk = Desk(count=2)
-    assert desk.round(resend=True).step is SettleStep.DONE
+    assert desk.round(resend=ACCEPTED).step is SettleStep.DONE
     assert desk.steps == [SettleStep.RESEND, SettleStep.DONE]
     assert set(desk.state.verdicts.values()) == {SettledAs.ACCEPTED}
     assert desk.state.open == []
@@ -93,37 +128,121 @@ def test_failed_reads_prove_nothing_also_long_after_the_expiry():
     assert desk.state.open == ["h0"]
 
 
-def test_a_nonce_that_passed_needs_two_looks_a_second_apart():
-    desk = Desk()
-    wait = desk.round(nonce=6, known={"h0": False})
-    assert wait.until == pytest.approx(desk.now + 0.25)
-    desk.now = wait.until
-    wait = desk.round(nonce=6, known={"h0": False})
-    assert wait.step is SettleStep.WAIT
-    assert desk.steps.count(SettleStep.RESEND) == 1, "a copy could not be taken"
-    desk.now = wait.until
-    while (wait := desk.round(nonce=6, known={"h0": False})).step is SettleStep.WAIT:
+def until_done(desk, **answers):
+    """Answer the same until everything is settled; return how long that took."""
+    began = desk.now
+    while (wait := desk.round(**answers)).step is SettleStep.WAIT:
         desk.now = wait.until
-    assert desk.state.verdicts == {"h0": SettledAs.PASSED}
-    assert SECOND_LOOK_S <= desk.now - 100.0 < SECOND_LOOK_S + 0.1
+    return desk.now - began
 
 
-def test_a_look_that_failed_between_two_others_does_not_count():
+def test_a_nonce_that_is_gone_frees_the_key_and_proves_nothing_else():
+    desk = Desk(creates=True)
+    assert desk.state.holds
+    for _ in range(4):
+        wait = desk.round(nonce=6, known={"h0": False}, shown=False)
+        assert wait.step is SettleStep.WAIT
+        assert not desk.state.holds
+        assert desk.state.passed == {"h0"}
+        desk.now = wait.until
+    assert desk.state.open == ["h0"]
+    assert desk.steps.count(SettleStep.RESEND) == 1, "a copy could not be taken"
+    assert desk.steps.count(SettleStep.ASK_NONCE) == 1, "it has told all it knows"
+
+
+def test_counters_lag_and_never_lead():
     desk = Desk()
     desk.round(nonce=6, known={"h0": False})
-    desk.now += 1.5
-    assert desk.round(nonce=None, known={"h0": None}).step is SettleStep.WAIT
-    desk.now += 1.5
-    assert desk.round(nonce=3, known={"h0": False}).step is SettleStep.DONE
-    assert desk.state.verdicts == {"h0": SettledAs.PASSED}, "counters lag, never lead"
+    desk.state.nonce_read(3)
+    assert not desk.state.holds
 
 
-def test_what_shows_up_at_the_second_look_was_accepted():
+def test_what_lingers_is_asked_about_with_growing_pauses():
+    desk = Desk(expires_ms=EPOCH_MS + 600_000, creates=True)
+    pauses = []
+    for _ in range(8):
+        wait = desk.round(nonce=6, known={"h0": False}, shown=False)
+        pauses.append(wait.until - desk.now)
+        desk.now = wait.until
+    assert pauses[0] == pytest.approx(LINGER_FIRST_S)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LINGER_LONGEST_S
+
+
+def test_what_lingers_is_accepted_as_soon_as_its_hash_is_known():
     desk = Desk()
     desk.round(nonce=6, known={"h0": False})
     desk.now += 2.0
-    desk.round(nonce=6, known={"h0": True})
+    desk.round(known={"h0": True})
     assert desk.state.verdicts == {"h0": SettledAs.ACCEPTED}
+
+
+def test_an_order_that_the_account_shows_was_accepted_whatever_the_hash_says():
+    desk = Desk(creates=True)
+    done = desk.round(nonce=6, known={"h0": False}, shown=True)
+    assert done.step is SettleStep.DONE
+    assert desk.state.verdicts == {"h0": SettledAs.ACCEPTED}
+
+
+def test_an_order_whose_nonce_is_gone_is_dead_when_all_reads_after_its_time_say_so():
+    desk = Desk(creates=True)
+    took = until_done(desk, nonce=6, clock="told", known=UNSEEN, shown=False)
+    assert desk.state.verdicts == {"h0": SettledAs.PASSED}
+    assert 10.0 + GRACE_MS / 1000 <= took <= 12.5
+
+
+@pytest.mark.parametrize(
+    "missing", [{"shown": None}, {"known": {"h0": None}}, {"clock": None}]
+)
+def test_one_read_that_fails_after_its_time_keeps_an_order_in_doubt(missing):
+    desk = Desk(creates=True)
+    answers = {"nonce": 6, "clock": "told", "known": UNSEEN, "shown": False}
+    desk.round(**answers)
+    desk.now += 20.0
+    desk.round(**{**answers, **missing})
+    assert desk.state.open == ["h0"]
+    desk.now += 20.0
+    assert desk.round(**answers).step is SettleStep.DONE
+
+
+def test_reads_made_before_its_time_was_over_do_not_count():
+    desk = Desk(creates=True)
+    desk.now += 9.0
+    desk.round(nonce=6, known=UNSEEN, shown=False)
+    desk.now += 11.0
+    desk.round(nonce=6, clock="told", known=UNSEEN, shown=None)
+    assert desk.state.open == ["h0"]
+
+
+def test_what_creates_nothing_and_whose_nonce_is_gone_waits_for_the_lag_as_well():
+    desk = Desk()
+    took = until_done(desk, nonce=6, clock="told", known=UNSEEN)
+    assert desk.state.verdicts == {"h0": SettledAs.PASSED}
+    least = 10.0 + (GRACE_MS + HASH_LAG_MS) / 1000
+    assert least <= took <= least + 1.5
+
+
+def test_an_expired_order_is_dead_only_when_its_counter_was_read_after_that_too():
+    desk = Desk(creates=True)
+    desk.now += 12.0
+    answers = {"clock": "told", "known": UNSEEN, "shown": False}
+    desk.round(nonce=None, **answers)
+    assert desk.state.holds, "it may have taken its nonce"
+    desk.now += 1.5
+    assert desk.round(nonce=5, **answers).step is SettleStep.DONE
+    assert desk.state.verdicts == {"h0": SettledAs.EXPIRED}
+
+
+def test_an_expired_order_that_cannot_be_looked_for_does_not_hold_the_key():
+    desk = Desk(creates=True)
+    desk.now += 12.0
+    desk.round(nonce=5, clock="told", known=UNSEEN, shown=None)
+    assert desk.state.open == ["h0"]
+    assert not desk.state.holds
+    assert desk.state.passed == frozenset()
+    desk.now += 2.0
+    desk.round(known=UNSEEN, shown=False)
+    assert desk.state.verdicts == {"h0": SettledAs.EXPIRED}
 
 
 def test_an_expiry_counts_by_the_exchanges_clock_and_a_read_after_it():
@@ -179,15 +298,6 @@ def test_an_older_clock_reading_takes_nothing_back():
     assert desk.round(nonce=5, known={"h0": False}).step is SettleStep.DONE
 
 
-def test_a_passed_nonce_of_expired_bytes_needs_no_second_look():
-    desk = Desk()
-    desk.now += 20.0
-    assert desk.round(nonce=6, clock="told", known={"h0": False}).step is (
-        SettleStep.DONE
-    )
-    assert desk.state.verdicts == {"h0": SettledAs.PASSED}
-
-
 def test_each_transaction_of_a_batch_is_settled_alone():
     desk = Desk(count=3)
     wait = desk.round(nonce=6, known={"h0": True, "h1": False, "h2": False})
@@ -217,3 +327,203 @@ def test_the_pauses_grow_up_to_a_ceiling_and_end_early_at_an_expiry():
     desk.now = 100.0 + 61.0
     wait = desk.round(nonce=5, known={"h0": False})
     assert wait.until == pytest.approx(desk.now + 0.2)
+
+
+# -------------------------------------------------------------------------- fences
+
+UNSEEN = {"h0": False, "h1": False, "h2": False}
+
+
+def test_a_copy_refused_for_another_reason_than_its_nonce_is_fenced_at_once():
+    desk = Desk(count=3)
+    done = desk.round(resend=REFUSED, nonce=5, known=UNSEEN, fence=ACCEPTED)
+    assert done.step is SettleStep.DONE
+    assert desk.fenced == [range(5, 8)]
+    assert set(desk.state.verdicts.values()) == {SettledAs.FENCED}
+    assert set(desk.state.fence_verdicts) == {"f5", "f6", "f7"}
+    assert desk.now == 100.0
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"resend": WRONG_NONCE, "nonce": 5, "known": UNSEEN},
+        {"resend": THROTTLED, "nonce": 5, "known": UNSEEN},
+        {"resend": UNKNOWN, "nonce": 5, "known": UNSEEN},
+        {"resend": REFUSED, "nonce": None, "known": UNSEEN},
+        {"resend": REFUSED, "nonce": 7, "known": UNSEEN},
+        {"resend": REFUSED, "nonce": 4, "known": UNSEEN},
+        {"resend": REFUSED, "nonce": 5, "known": {"h0": False, "h1": None}},
+        {"resend": REFUSED, "nonce": 5, "known": {"h0": True, "h1": False}},
+        {"resend": REFUSED, "nonce": 5, "known": {"h0": False, "h1": True}},
+    ],
+    ids=[
+        "nonce refused",
+        "throttled",
+        "lost",
+        "counter unread",
+        "counter beyond",
+        "counter before",
+        "hash unread",
+        "first known",
+        "last known",
+    ],
+)
+def test_without_every_sign_of_its_being_stuck_nothing_is_fenced(answers):
+    desk = Desk(count=2)
+    assert desk.round(**answers).step is SettleStep.WAIT
+    assert desk.fenced == []
+
+
+def test_copies_that_get_no_answer_are_fenced_after_a_while():
+    desk = Desk()
+    while not desk.fenced:
+        wait = desk.round(resend=UNKNOWN, nonce=5, known=UNSEEN, fence=ACCEPTED)
+        if wait.step is SettleStep.WAIT:
+            desk.now = wait.until
+    assert desk.state.verdicts == {"h0": SettledAs.FENCED}
+    assert FENCE_AFTER_S <= desk.now - 100.0 < 2 * FENCE_AFTER_S
+
+
+def test_signs_of_an_earlier_round_do_not_count():
+    desk = Desk()
+    desk.now = desk.round(resend=REFUSED, nonce=5).until
+    desk.now = desk.round(resend=REFUSED, known=UNSEEN).until
+    desk.round(resend=THROTTLED, nonce=5, known=UNSEEN)
+    assert desk.fenced == []
+
+
+def test_a_fence_refused_for_its_nonce_asks_for_every_hash_again():
+    desk = Desk(count=2)
+    desk.round(resend=REFUSED, nonce=5, known=UNSEEN, fence=WRONG_NONCE)
+    assert desk.steps[-4:-1] == [
+        SettleStep.ASK_NONCE,
+        SettleStep.ASK_HASH,
+        SettleStep.ASK_HASH,
+    ]
+    assert desk.state.open == ["h0", "h1"]
+    desk.now += 5.0
+    desk.round(nonce=7, known={"h0": True, "h1": True})
+    assert set(desk.state.verdicts.values()) == {SettledAs.ACCEPTED}
+    assert desk.state.fence_verdicts == {}
+
+
+def test_a_fence_refused_otherwise_leaves_it_to_the_expiry():
+    desk = Desk()
+    while True:
+        wait = desk.round(
+            resend=REFUSED, nonce=5, clock="told", known=UNSEEN, fence=REFUSED
+        )
+        if wait.step is SettleStep.DONE:
+            break
+        desk.now = wait.until
+    assert desk.fenced == [range(5, 6)], "once is enough"
+    assert desk.state.verdicts == {"h0": SettledAs.EXPIRED}
+    assert desk.steps.count(SettleStep.RESEND) > 2, "copies are tried again"
+
+
+def test_a_fence_without_an_answer_is_sent_again_and_no_copy_competes_with_it():
+    desk = Desk(count=2)
+    desk.now = desk.round(resend=REFUSED, nonce=5, known=UNSEEN).until
+    assert desk.state.fence_verdicts == {"f5": None, "f6": None}
+    desk.now = desk.round(resend=ACCEPTED, known=UNSEEN, fence=THROTTLED).until
+    done = desk.round(resend=ACCEPTED, nonce=None, known=UNSEEN, fence=ACCEPTED)
+    assert done.step is SettleStep.DONE
+    assert desk.fenced == [range(5, 7)] * 3
+    assert desk.steps.count(SettleStep.RESEND) == 1
+    assert set(desk.state.verdicts.values()) == {SettledAs.FENCED}
+    assert set(desk.state.fence_verdicts.values()) == {SettledAs.ACCEPTED}
+
+
+def test_a_fence_whose_hash_is_known_was_taken():
+    desk = Desk()
+    desk.now = desk.round(resend=REFUSED, nonce=5, known=UNSEEN).until
+    done = desk.round(nonce=6, known={"h0": False, "f5": True})
+    assert done.step is SettleStep.DONE
+    assert desk.state.verdicts == {"h0": SettledAs.FENCED}
+    assert desk.state.fence_verdicts == {"f5": SettledAs.ACCEPTED}
+
+
+def test_an_order_that_was_there_before_its_fence_is_accepted():
+    desk = Desk()
+    desk.now = desk.round(resend=REFUSED, nonce=5, known=UNSEEN).until
+    done = desk.round(nonce=6, known={"h0": True, "f5": False})
+    assert done.step is SettleStep.DONE
+    assert desk.state.verdicts == {"h0": SettledAs.ACCEPTED}
+    assert desk.state.fence_verdicts == {"f5": SettledAs.PASSED}
+
+
+def test_the_rest_of_a_batch_is_fenced_when_its_first_nonce_is_gone():
+    desk = Desk(count=3)
+    desk.round(nonce=6, known=UNSEEN, fence=ACCEPTED)
+    assert desk.fenced == [range(6, 8)]
+    assert desk.state.verdicts == {"h1": SettledAs.FENCED, "h2": SettledAs.FENCED}
+    assert not desk.state.holds
+    assert desk.state.open == ["h0"]
+    assert desk.state.passed == {"h0"}
+
+
+def test_a_nonce_that_went_to_a_stranger_is_neither_ours_nor_the_fences():
+    desk = Desk()
+    wait = desk.round(resend=REFUSED, nonce=5, known=UNSEEN)
+    while wait.step is SettleStep.WAIT:
+        desk.now = wait.until
+        wait = desk.round(nonce=6, known={"h0": False, "f5": False})
+    assert desk.fenced == [range(5, 6)], "it could not be taken any more"
+    assert desk.state.verdicts == {"h0": SettledAs.PASSED}
+    assert desk.state.fence_verdicts == {"f5": SettledAs.PASSED}
+
+
+def test_a_dead_orders_nonce_is_free_only_when_its_fence_is_settled_too():
+    desk = Desk()
+    desk.now = desk.round(resend=REFUSED, nonce=5, known=UNSEEN).until
+    desk.now = 100.0 + 12.0
+    unseen = {"h0": False, "f5": False}
+    wait = desk.round(nonce=5, clock="told", known=unseen)
+    assert desk.state.open == []
+    while wait.step is SettleStep.WAIT:
+        desk.now = wait.until
+        wait = desk.round(nonce=5, clock="told", known=unseen)
+    assert desk.state.verdicts == {"h0": SettledAs.EXPIRED}
+    assert desk.state.fence_verdicts == {"f5": SettledAs.EXPIRED}
+    assert desk.now - 100.0 >= (10_000 + FENCE_LIVES_MS + GRACE_MS) / 1000
+
+
+def test_a_dead_order_whose_fence_shows_up_late_has_no_free_nonce():
+    desk = Desk()
+    desk.now = desk.round(resend=REFUSED, nonce=5, known=UNSEEN).until
+    desk.now = 100.0 + 12.0
+    desk.round(nonce=5, clock="told", known={"h0": False, "f5": False})
+    desk.now += 10.0
+    done = desk.round(nonce=6, known={"f5": True})
+    assert done.step is SettleStep.DONE
+    assert desk.state.verdicts == {"h0": SettledAs.FENCED}
+
+
+def test_a_lost_fence_that_is_then_refused_lets_copies_go_again():
+    desk = Desk()
+    desk.now = desk.round(resend=REFUSED, nonce=5, known=UNSEEN).until
+    desk.now = desk.round(nonce=5, known=UNSEEN, fence=REFUSED).until
+    assert desk.round(resend=ACCEPTED).step is SettleStep.DONE
+    assert desk.state.verdicts == {"h0": SettledAs.ACCEPTED}
+    assert desk.state.fence_verdicts == {"f5": SettledAs.PASSED}
+
+
+def test_what_is_too_old_to_be_taken_needs_no_fence():
+    desk = Desk()
+    desk.state.resent(REFUSED)
+    desk.now += 10.5
+    desk.round(nonce=5, known=UNSEEN)
+    assert desk.fenced == []
+
+
+def test_a_new_fence_that_is_accepted_buries_an_old_one_in_doubt():
+    desk = Desk()
+    desk.round(resend=REFUSED, nonce=5, known=UNSEEN)
+    desk.state.fenced([DoubtfulTx("g5", 5, EXPIRES_MS + FENCE_LIVES_MS)], ACCEPTED)
+    assert desk.move().step is SettleStep.DONE
+    assert desk.state.verdicts == {"h0": SettledAs.FENCED}
+    assert desk.state.fence_verdicts == {
+        "f5": SettledAs.PASSED,
+        "g5": SettledAs.ACCEPTED,
+    }

@@ -23,6 +23,7 @@ from wrappy.lighter.doors import (
     read_reply,
 )
 from wrappy.protocol.intents import CancelOrder
+from wrappy.runner.virtual_time import run_virtual
 from wrappy.signing.null import NullSigner
 
 
@@ -210,3 +211,96 @@ async def test_the_next_frame_may_follow_before_the_answer(signed):
     socket.incoming.put_nowait(b'{"id":"wrappy-1","code":200,"tx_hash":"a"}')
     await sending
     await door.aclose()
+
+
+class Answering(Socket):
+    """Answers what it is asked as long as it is awake."""
+
+    def __init__(self):
+        super().__init__()
+        self.awake = True
+
+    async def send(self, frame):
+        await super().send(frame)
+        if self.awake and self.sent[-1]["type"] == "ping":
+            self.incoming.put_nowait(b'{"type":"pong"}')
+        elif self.awake:
+            number = self.sent[-1]["data"]["id"]
+            answer = {"id": number, "code": 200, "tx_hash": "aa"}
+            self.incoming.put_nowait(json.dumps(answer).encode())
+
+    async def receive(self, timeout_s):
+        try:
+            return await asyncio.wait_for(super().receive(None), timeout_s)
+        except asyncio.TimeoutError:
+            return None
+
+
+def test_a_stream_without_an_answer_is_given_up_and_proves_itself_later(signed):
+    async def scenario():
+        socket = Answering()
+        door = StreamSendDoor(socket, timeout_s=2.0)
+        await door.send(signed)
+        socket.awake = False
+        with pytest.raises(RequestTimeoutError):
+            await door.send(signed)
+        with pytest.raises(ConnectError, match="fell silent"):
+            await door.send(signed)
+        await asyncio.sleep(doors.BACK_AFTER_S + 1)
+        with pytest.raises(ConnectError, match="connected and silent"):
+            await door.send(signed)
+        socket.awake = True
+        await asyncio.sleep(doors.BACK_AFTER_S + 1)
+        assert (await door.send(signed)).tx_hashes == ("aa",)
+        assert socket.connects == 3
+        await door.aclose()
+
+    run_virtual(scenario)
+
+
+def test_a_ping_without_an_answer_ends_the_connection(signed):
+    async def scenario():
+        socket = Answering()
+        door = StreamSendDoor(socket, timeout_s=2.0)
+        await door.send(signed)
+        socket.awake = False
+        await asyncio.sleep(doors.PING_EVERY_S + 3)
+        assert not socket.is_open
+        with pytest.raises(ConnectError, match="fell silent"):
+            await door.send(signed)
+        await door.aclose()
+
+    run_virtual(scenario)
+
+
+@pytest.mark.parametrize("patience_s", [0.5, 1.5])
+def test_a_send_given_up_after_a_silence_gives_up_the_stream_too(signed, patience_s):
+    async def scenario():
+        socket = Answering()
+        door = StreamSendDoor(socket, timeout_s=9.0)
+        await door.send(signed)
+        socket.awake = False
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(door.send(signed), patience_s)
+        await asyncio.sleep(0.01)
+        assert socket.is_open is (patience_s < doors.SILENCE_S)
+        await door.aclose()
+
+    run_virtual(scenario)
+
+
+def test_a_first_sign_of_life_that_is_not_waited_for_leaves_the_stream_alone(signed):
+    async def scenario():
+        socket = Answering()
+        door = StreamSendDoor(socket, timeout_s=2.0)
+        socket.awake = False
+        with pytest.raises(RequestTimeoutError):
+            await door.send(signed)
+        await asyncio.sleep(doors.BACK_AFTER_S + 1)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(door.send(signed), 0.1)
+        with pytest.raises(ConnectError, match="fell silent"):
+            await door.send(signed)
+        await door.aclose()
+
+    run_virtual(scenario)

@@ -96,15 +96,15 @@ async def test_a_dealers_pace_counts_whatever_an_overlay_began_with(caplog):
 class Limits:
     """Answers the question for the tier, or fails."""
 
-    def __init__(self, answer):
-        self.answer = answer
+    def __init__(self, answer, account_index=5):
+        self.answer, self.account_index = answer, account_index
         self.asked = 0
 
     async def get(self, path, params=None, *, token=None):
         self.asked += 1
         assert (path, params, token) == (
             "/api/v1/accountLimits",
-            {"account_index": 5},
+            {"account_index": self.account_index},
             "a token",
         )
         if isinstance(self.answer, Exception):
@@ -141,3 +141,22 @@ async def test_a_setting_that_tells_the_tier_is_believed():
     await link.learn_tier(rest, config, Tokens())
     assert rest.asked == 0
     assert link.pace.state().tier == "standard"
+
+
+async def test_each_account_is_asked_for_its_tier_and_the_first_sets_the_pace():
+    first = DealerConfig(base_url="http://127.0.0.1:1", account_index=5)
+    link, rest = ExchangeLink(first), Limits({"user_tier": "premium"})
+    await link.learn_tier(rest, first, Tokens())
+    second = DealerConfig(base_url="http://127.0.0.1:1", account_index=6)
+    slow = Limits({"user_tier": "standard"}, account_index=6)
+    await link.learn_tier(slow, second, Tokens())
+    assert link.pace.state().tier == "premium"
+    assert link.allowance(5).tier.name == "premium"
+    assert link.allowance(6).orders.caps.active_per_market == 30
+    assert link.allowance(7).tier is None
+    told = DealerConfig(
+        base_url="http://127.0.0.1:1", account_index=6, standard_account=False
+    )
+    await link.learn_tier(slow, told, Tokens())
+    assert link.allowance(6).tier.name == "standard", "the exchange knows better"
+    assert (rest.asked, slow.asked) == (1, 1)

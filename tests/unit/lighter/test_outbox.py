@@ -31,6 +31,7 @@ from wrappy.protocol.intents import (
 
 class FailingSender:
     depth = 1
+    crowded = False
 
     def __init__(self, error):
         self.error = error
@@ -43,6 +44,7 @@ class Accepting:
     """Accepts everything, or loses it and settles it later."""
 
     depth = 1
+    crowded = False
 
     def __init__(self):
         self.sent = []

@@ -22,7 +22,7 @@ from wrappy import (
     UnknownOrdersError,
     VenueError,
 )
-from wrappy.lighter import left_orders
+from wrappy.lighter import left_orders, order_search
 from wrappy.lighter.journal import Journal, JournalEntry, SendStage
 from wrappy.lighter.lane import KeyLane
 from wrappy.lighter.recovery import check_open_orders, recover
@@ -367,7 +367,7 @@ async def test_a_fence_names_an_order_that_never_was_when_nothing_else_fits(
     )
     assert [intent.market_index for intent in signed] == [0, 2, 3]
     assert signed[0].index not in (77, signed[1].index)
-    assert signed[2].index == 91
+    assert signed[2].index not in (91, 92), "a live order may have that number"
 
 
 # ------------------------------------------------------------------ orders left
@@ -422,7 +422,7 @@ async def test_an_order_of_long_ago_that_is_not_live_has_ended(
 async def test_the_ended_orders_are_read_to_a_limit(script, restart, quick):
     script.tell(INACTIVE, {"orders": [{"client_order_index": 1}], "next_cursor": "x"})
     await restart(accepted())
-    assert script.asked.count(INACTIVE) == left_orders.MOST_PAGES
+    assert script.asked.count(INACTIVE) == order_search.MOST_PAGES
 
 
 async def test_a_refused_token_is_made_anew(script, restart):
@@ -463,7 +463,7 @@ LIVE = {
 
 
 def check(tmp_path, account, *, cancel=None, **changes):
-    async def nothing(order_index):
+    async def nothing(order_indices):
         await asyncio.sleep(0)
 
     settings = {**SETTINGS, "state_dir": str(tmp_path), **changes}
@@ -494,8 +494,8 @@ async def test_known_orders_are_no_reason_to_refuse(tmp_path):
 async def test_cancels_are_confirmed_by_reading(tmp_path):
     cancelled = []
 
-    async def cancel(order_index):
-        cancelled.append(order_index)
+    async def cancel(order_indices):
+        cancelled.extend(order_indices)
 
     account = Account([LIVE], [LIVE], [])
     adopted = await check(tmp_path, account, cancel=cancel, unknown_orders="cancel")

@@ -27,7 +27,11 @@ from wrappy.lighter.doors import SendReply
 from wrappy.lighter.link import ExchangeLink
 from wrappy.lighter.sender import Listeners, Sender
 from wrappy.lighter.way import TX_NOT_FOUND
+from wrappy.protocol.codes import error_for
 from wrappy.protocol.intents import CancelOrder, CreateOrder
+from wrappy.protocol.tiers import QUOTA_EXHAUSTED_WORDS
+from wrappy.runner.virtual_time import run_virtual
+from wrappy.signing.inline import InlineWorker
 from wrappy.signing.null import NullSigner
 from wrappy.signing.worker import signing_thread
 
@@ -84,6 +88,7 @@ class Desk:
 
     signer: object = None
     settings: dict = field(default_factory=dict)
+    worker: object = None
 
     def __post_init__(self):
         self.config = DealerConfig(
@@ -93,7 +98,7 @@ class Desk:
             **self.settings,
         )
         link = ExchangeLink(self.config)
-        self.lane = link.lane(5, 4)
+        self.lane, self.pace = link.lane(5, 4), link.pace
         self.door, self.rest = Door(), Rest()
         self.lost, self.hashes, self.verdicts = [], [], []
         self._numbers = itertools.count(1)
@@ -103,7 +108,7 @@ class Desk:
             lane=self.lane,
             signer=self.signer
             or NullSigner(account_index=5, api_key_index=4, chain_id=304),
-            worker=signing_thread(),
+            worker=self.worker or signing_thread(),
             rest=self.rest,
             door=self.door,
             unix_s=time.time,
@@ -113,7 +118,7 @@ class Desk:
         self.lost.extend(entries)
         self.hashes.extend(hashes)
 
-    async def send(self, *, creates=False, count=1):
+    async def send(self, *, creates=False, count=1, overtakes=False):
         entries = []
         for _ in range(count):
             number = next(self._numbers)
@@ -127,6 +132,7 @@ class Desk:
                 on_lost=self.note_lost,
                 on_settled=lambda _, __, executed: self.verdicts.extend(executed),
             ),
+            overtakes=overtakes,
         )
 
     async def lose(self):
@@ -250,16 +256,30 @@ async def test_a_doubt_ends_as_executed_when_the_hash_is_known(desk):
     assert desk.door.sent[0] == desk.door.sent[1], "the very same bytes"
 
 
-async def test_a_doubt_ends_as_dead_when_the_nonce_went_elsewhere(desk, caplog):
+async def test_a_nonce_that_is_gone_frees_the_key_and_decides_nothing(desk, caplog):
     await desk.lose()
     desk.door.answers.append(NonceRejectedError(21104, "invalid nonce"))
     desk.rest.next_nonce = 11
     await desk.sender.settle()
-    assert desk.verdicts == [False]
+    assert desk.verdicts == []
     assert len(desk.door.sent) == 2, "what cannot be taken is not sent again"
     await desk.send()
     assert desk.door.nonces[-1] == [11]
-    assert "1 nonce(s) were used by somebody else" in caplog.text
+    assert "used by somebody else" not in caplog.text, "it may well be ours"
+    desk.rest.known = True
+    await desk.sender.aclose()
+    assert desk.verdicts == [True]
+
+
+async def test_what_is_missing_beyond_a_nonce_that_is_gone_was_a_strangers(
+    desk, caplog
+):
+    await desk.lose()
+    desk.door.answers.append(NonceRejectedError(21104, "invalid nonce"))
+    desk.rest.next_nonce = 13
+    await desk.send()
+    assert desk.door.nonces[-1] == [13]
+    assert "2 nonce(s) were used by somebody else" in caplog.text
 
 
 async def test_a_held_lane_lets_nothing_out_and_says_why():
@@ -480,7 +500,10 @@ async def test_the_journal_hears_how_a_doubt_ended(written):
         await written.send()
     written.rest.next_nonce = 12
     await written.sender.settle()
-    assert stages(written)[-1] is SendStage.DEAD
+    assert stages(written)[-1] is SendStage.SIGNED, "only its nonce is known"
+    written.rest.known = True
+    await written.sender.aclose()
+    assert stages(written)[-1] is SendStage.ACCEPTED
 
 
 async def test_what_was_written_and_never_left_is_struck_out(tmp_path):
@@ -585,3 +608,46 @@ async def test_a_doubt_in_the_pipeline_holds_what_comes_after_it(deep):
     await deep.send()
     assert deep.door.nonces == [[10], [11], [10], [12]]
     assert deep.verdicts == [True]
+
+
+# -------------------------------------------------------------------------- pauses
+
+
+def test_after_a_pause_everybody_is_counted_anew():
+    async def scenario():
+        desk = Desk(worker=InlineWorker())
+        clock = asyncio.get_running_loop().time
+        desk.door.gate.clear()
+        desk.door.answers.append(RateLimitedError(429, "slow down"))
+        first = asyncio.create_task(desk.send())
+        await desk.door.entered.wait()
+        # Both have been let through and wait for their turn.
+        second, third = (
+            asyncio.create_task(desk.send(overtakes=True)) for _ in range(2)
+        )
+        await asyncio.sleep(0.01)
+        counted = desk.pace.requests
+        desk.door.gate.set()
+        with pytest.raises(RateLimitedError):
+            await first
+        began = clock()
+        await asyncio.sleep(1.0)
+        second.cancel()  # in the middle of the pause, with the turn
+        await third
+        assert clock() - began >= 60.0
+        assert desk.pace.requests == counted + 1, "its first count is long gone"
+        assert desk.door.nonces == [[10], [10]]
+        await desk.sender.aclose()
+
+    run_virtual(scenario)
+
+
+async def test_an_empty_volume_quota_pauses_nothing_and_frees_the_nonce(desk):
+    empty = error_for(23000, QUOTA_EXHAUSTED_WORDS, endpoint="x", http_status=429)
+    desk.door.answers.append(empty)
+    with pytest.raises(RateLimitedError):
+        await desk.send(creates=True)
+    state = desk.pace.state()
+    assert (state.paused_for_s, state.throttled) == (0.0, 0)
+    await desk.send(creates=True)
+    assert desk.door.nonces == [[10], [10]]

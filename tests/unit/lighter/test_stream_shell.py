@@ -154,3 +154,31 @@ async def test_connects_stay_within_the_exchanges_limit(monkeypatch):
     stream, _, _ = await played(door, session)
     assert stream.connects == 1
     assert pauses == []
+
+
+async def test_connections_subscribes_and_pings_wait_for_the_pace_and_pongs_do_not():
+    turns = []
+
+    async def turn():
+        turns.append(len(door.sent))
+
+    session = StreamSession(ping_interval_s=0.05, idle_limit_s=0.2)
+    session.want("trade/0")
+    door = ScriptedDoor([snapshot(), {"type": "ping"}])
+    stream = SupervisedStream(
+        door,
+        session,
+        tokens=None,
+        on_event=lambda _: None,
+        on_closed=lambda: None,
+        log=logging.getLogger("wrappy.ws"),
+        turn=turn,
+    )
+    running = asyncio.create_task(stream.run())
+    await asyncio.wait_for(door.enough.wait(), 10.0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    kinds = [frame["type"] for frame in door.sent]
+    assert {"subscribe", "pong", "ping"} <= set(kinds)
+    # Twice a connection was begun; the second has said nothing yet.
+    assert len(turns) == len(kinds) - kinds.count("pong") + 2

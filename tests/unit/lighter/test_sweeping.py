@@ -12,6 +12,7 @@ from wrappy.lighter import sweeping
 from wrappy.lighter.reading import report_order
 from wrappy.lighter.sweeping import OrderSweep
 from wrappy.model import OrderStatus
+from wrappy.runner.virtual_time import run_virtual
 
 
 def row(coi, status):
@@ -112,6 +113,39 @@ async def test_what_no_list_shows_stays_until_it_can_be_nothing_any_more(
     await settled()
     assert desk.forgotten == list(range(1, 21))
     assert len(desk.table) == 0
+
+
+def test_who_sends_faster_than_lists_can_be_read_forgets_what_is_surely_over():
+    async def main():
+        desk, kept = Desk(), []
+        for start in range(1, 10_001, 20):
+            desk.place(*range(start, start + 20))
+            # The lists show the newest ones only, and one order that stays.
+            desk.account.open, desk.account.ended = [1], [start + 19]
+            await asyncio.sleep(1.0)
+            kept.append(len(desk.table.live()))
+        await desk.sweep.aclose()
+        return desk, kept
+
+    desk, kept = run_virtual(main)
+    assert max(kept) <= 200
+    assert desk.table.get(1).status is OrderStatus.OPEN
+    assert 1 not in desk.forgotten
+    assert desk.forgotten == sorted(desk.forgotten)
+
+
+def test_what_may_still_wait_for_its_turn_is_kept_however_many_there_are():
+    async def main():
+        desk = Desk()
+        for start in range(1, 1_001, 20):
+            desk.place(*range(start, start + 20))  # and nothing is carried out
+            await asyncio.sleep(1.0)
+        await desk.sweep.aclose()
+        return desk
+
+    desk = run_virtual(main)
+    assert desk.account.looks > 10
+    assert desk.forgotten == []
 
 
 async def test_a_look_that_fails_changes_nothing_and_the_next_comes_later(desk, caplog):

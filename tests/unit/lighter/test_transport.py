@@ -131,6 +131,21 @@ async def test_being_throttled_is_told_with_the_pause_asked_for():
     assert pauses == [3.0]
 
 
+async def test_an_empty_volume_quota_pauses_nothing():
+    async def no(_):
+        words = "Not enough volume quota remaining"
+        return web.json_response({"code": 23000, "message": words}, status=429)
+
+    pauses = []
+    async with served(no) as address:
+        door = RestDoor(f"http://{address}", on_throttled=pauses.append)
+        with pytest.raises(RateLimitedError) as refused:
+            await door.get("/")
+        await door.aclose()
+    assert refused.value.volume_quota
+    assert pauses == []
+
+
 async def test_a_stream_that_is_not_connected_says_so():
     door = StreamDoor("ws://127.0.0.1:9")
     assert not door.is_open

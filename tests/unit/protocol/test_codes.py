@@ -51,6 +51,18 @@ def test_a_server_error_leaves_the_outcome_unknown(status):
     assert error.outcome == "unknown"
 
 
+@pytest.mark.parametrize(("code", "status"), [(23000, 429), (21500, 400), (21741, 200)])
+def test_an_empty_volume_quota_is_no_rate_whatever_its_code(code, status):
+    words = "Not enough volume quota remaining"
+    error = codes.error_for(code, words, endpoint="x", http_status=status)
+    assert isinstance(error, errors.RateLimitedError)
+    assert error.volume_quota
+    assert (error.code, error.outcome, error.retryable) == (code, "refused", True)
+    assert not codes.error_for(23000, "", endpoint="x").volume_quota
+    unknown = codes.error_for(23000, words, endpoint="x", http_status=502)
+    assert type(unknown) is errors.VenueUnavailableError
+
+
 def test_documented_words_stand_in_for_missing_ones():
     name, words = CODE_TABLE[21104]
     assert codes.error_for(21104, "", endpoint="").message == (words or name)
