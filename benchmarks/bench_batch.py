@@ -8,35 +8,27 @@ itself, to tell how much of the difference that alone makes.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import sys
-import tempfile
-import time
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from benchmarks.clients import BATCH, ask_in_turns
+from benchmarks.measure import Row, main, row
 
-from benchmarks.measure import Player, Row, interleaved, main, play, players, row
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-BATCH = 15
-PRICE_TICKS = 300_000
-LOTS = 1_000
 OFFICIAL = "official SDK, 15 signed + sendTxBatch"
-OFFICIAL_THREAD = "official SDK, the same with signing on a thread"
-OFFICIAL_SINGLE = "official SDK, create_order one by one"
+OFFICIAL_STREAM = "official SDK, 15 signed + its WebSocket example"
+OFFICIAL_THREAD = "official SDK, 15 signed on a thread + sendTxBatch"
 OURS = "LighterDealer, 15 enqueued + flush, REST"
 OURS_STREAM = "LighterDealer, 15 enqueued + flush, WebSocket"
+BARE = ", no journal"
 CASES = {
-    OFFICIAL: "official",
-    OFFICIAL_THREAD: "official-thread",
-    OFFICIAL_SINGLE: "official-single",
-    OURS: "dealer-rest",
-    OURS_STREAM: "dealer-stream",
+    OFFICIAL: "official-batch",
+    OFFICIAL_STREAM: "official-batch-stream",
+    OFFICIAL_THREAD: "official-batch-thread",
+    OURS: "dealer-batch",
+    OURS + BARE: "dealer-batch-bare",
+    OURS_STREAM: "dealer-batch-stream",
+    OURS_STREAM + BARE: "dealer-batch-stream-bare",
 }
-ROUNDS, BATCHES = 11, 20
+PROMISED = (OURS, OURS_STREAM)
+PEERS = {OURS: OFFICIAL, OURS_STREAM: OFFICIAL_STREAM, OFFICIAL_THREAD: OFFICIAL}
+ROUNDS, BATCHES = 25, 12
 QUICK_ROUNDS, QUICK_BATCHES = 2, 3
 UNPACED_SENDS = 800
 """A premium dealer's burst; below it the dealer's own pace never waits."""
@@ -46,166 +38,53 @@ def measure(quick: bool) -> list[Row]:  # noqa: FBT001 - the runner's one switch
     rounds, batches = (QUICK_ROUNDS, QUICK_BATCHES) if quick else (ROUNDS, BATCHES)
     if (rounds + 1) * batches >= UNPACED_SENDS:
         raise ValueError("so many sends would measure the dealer's rate limit")
-    cpu: dict[str, list[float]] = {case: [] for case in CASES}
-
-    def orders_per_second(case: str, player: Player) -> float:
-        answer = player.ask(batches)
-        cpu[case].append(answer["cpu_s"] / batches / BATCH * 1e6)
-        return batches * BATCH / answer["wall_s"]
-
-    with players(["benchmarks.server"]) as (server,):
-        told = [str(value) for value in server.told.values()]
-        commands = [["benchmarks.bench_batch", name, *told] for name in CASES.values()]
-        with players(*commands) as made:
-            figures = interleaved(
-                {
-                    case: partial(orders_per_second, case, player)
-                    for case, player in zip(CASES, made, strict=True)
-                },
-                rounds=rounds,
-            )
-    rows = [row("batch", OFFICIAL, figures, "orders/s")]
-    rows += [
+    answers = ask_in_turns(CASES, batches, rounds=rounds)
+    figures = {
+        case: [batches * BATCH / answer["wall_s"] for answer in told]
+        for case, told in answers.items()
+    }
+    rows = [
         row(
             "batch",
             case,
             figures,
             "orders/s",
-            against=OFFICIAL,
-            target=">= 4" if case == OURS else None,
+            against=PEERS.get(case),
+            target=">= 5" if case in PROMISED else None,
         )
         for case in CASES
-        if case != OFFICIAL
     ]
-    processor = {f"{case}: client CPU": used[1:] for case, used in cpu.items()}
+    used = {
+        f"{case}: client CPU": [
+            answer["cpu_s"] / batches / BATCH * 1e6 for answer in told
+        ]
+        for case, told in answers.items()
+    }
     rows += [
         row(
             "batch",
             f"{case}: client CPU",
-            processor,
+            used,
             "us/order",
-            against=None if case == OFFICIAL else f"{OFFICIAL}: client CPU",
+            against=f"{PEERS[case]}: client CPU" if case in PEERS else None,
         )
         for case in CASES
+        if not case.endswith(BARE)
     ]
+    for case in PROMISED:
+        label = f"journal's cost: {case}"
+        rows.append(
+            row(
+                "batch",
+                label,
+                {label: figures[case], **figures},
+                "orders/s",
+                against=case + BARE,
+                target=">= 0.85",
+            )
+        )
     return rows
 
 
-# What follows runs in the measuring processes.
-
-
-def play_async(one_batch: Callable[[], Awaitable[Any]], loop: Any) -> None:
-    async def some(amount: int) -> dict[str, float]:
-        began, began_cpu = time.perf_counter(), time.process_time()
-        for _ in range(amount):
-            await one_batch()
-        return {
-            "wall_s": time.perf_counter() - began,
-            "cpu_s": time.process_time() - began_cpu,
-        }
-
-    play(lambda amount: loop.run_until_complete(some(amount)))
-
-
-def official(kind: str, url: str, account: int, key: int, private_key: str) -> None:
-    import lighter  # noqa: PLC0415 - only this process pays for it
-
-    loop = asyncio.new_event_loop()
-    nonces = iter(range(1, 10**9))
-
-    async def made() -> lighter.SignerClient:
-        return lighter.SignerClient(
-            url=url, account_index=account, api_private_keys={key: private_key}
-        )
-
-    client = loop.run_until_complete(made())
-
-    def signed() -> tuple[list[int], list[str]]:
-        types, infos = [], []
-        for _ in range(BATCH):
-            nonce = next(nonces)
-            tx_type, tx_info, _, error = client.sign_create_order(
-                market_index=0,
-                client_order_index=nonce,
-                base_amount=LOTS,
-                price=PRICE_TICKS,
-                is_ask=False,
-                order_type=client.ORDER_TYPE_LIMIT,
-                time_in_force=client.ORDER_TIME_IN_FORCE_GOOD_TILL_TIME,
-                nonce=nonce,
-                api_key_index=key,
-            )
-            assert error is None, error
-            types.append(tx_type)
-            infos.append(tx_info)
-        return types, infos
-
-    async def batch() -> None:
-        types, infos = signed()
-        answer = await client.send_tx_batch(types, infos)
-        assert len(answer.tx_hash) == BATCH
-
-    async def batch_on_thread() -> None:
-        types, infos = await asyncio.to_thread(signed)
-        answer = await client.send_tx_batch(types, infos)
-        assert len(answer.tx_hash) == BATCH
-
-    async def one_by_one() -> None:
-        for _ in range(BATCH):
-            _, answer, error = await client.create_order(
-                market_index=0,
-                client_order_index=next(nonces),
-                base_amount=LOTS,
-                price=PRICE_TICKS,
-                is_ask=False,
-                order_type=client.ORDER_TYPE_LIMIT,
-                time_in_force=client.ORDER_TIME_IN_FORCE_GOOD_TILL_TIME,
-            )
-            assert error is None, error
-            assert answer.code == 200
-
-    kinds = {
-        "official": batch,
-        "official-thread": batch_on_thread,
-        "official-single": one_by_one,
-    }
-    play_async(kinds[kind], loop)
-    loop.run_until_complete(client.close())
-
-
-def dealer(kind: str, url: str, account: int, key: int, private_key: str) -> None:
-    from wrappy import DealerConfig, LighterDealer  # noqa: PLC0415 - as above
-
-    # The stub cannot compute hashes; the dealer would tell of that every time.
-    logging.getLogger("LighterDealer.tx").setLevel(logging.ERROR)
-    loop = asyncio.new_event_loop()
-    with tempfile.TemporaryDirectory() as folder:
-        config = DealerConfig(
-            base_url=url,
-            account_index=account,
-            api_keys=({"api_key_index": key, "api_key_private_key": private_key},),
-            symbol="ETH",
-            chain_id=304,
-            standard_account=False,
-            use_websocket=kind == "dealer-stream",
-            state_dir=folder,
-        )
-        made = loop.run_until_complete(LighterDealer.create(config))
-
-        async def batch() -> None:
-            for _ in range(BATCH):
-                await made.create_limit_order(price="3000.00", size="0.1")
-            answer = await made.flush()
-            assert (answer["count"], answer["batches"]) == (BATCH, 1)
-
-        play_async(batch, loop)
-        loop.run_until_complete(made.aclose())
-
-
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        _, case_name, base_url, account_index, key_index, private, _ = sys.argv
-        run = dealer if case_name.startswith("dealer") else official
-        run(case_name, base_url, int(account_index), int(key_index), private)
-    else:
-        main(measure)
+    main(measure)

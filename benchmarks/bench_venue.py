@@ -20,13 +20,13 @@ from wrappy._core.matching import BookOrder, MatchingEngine
 from wrappy.lighter.doors import RestSendDoor
 from wrappy.lighter.transport import RestDoor
 from wrappy.model import OrderType, TimeInForce
-from wrappy.protocol.transactions import CancelOrder, CreateOrder
+from wrappy.protocol.intents import CancelOrder, CreateOrder
 from wrappy.signing import SdkSigner, SigningThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wrappy.protocol.transactions import Intent, SignedTx
+    from wrappy.protocol.intents import Intent, SignedTx
 
 BATCH = 15
 LIFETIME_MS = 28 * 86_400_000

@@ -17,7 +17,19 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-BENCHMARKS = ("import", "batch", "signing", "decode_book", "venue")
+BENCHMARKS = (
+    "import",
+    "single",
+    "batch",
+    "loop_lag",
+    "signing",
+    "journal",
+    "decode_book",
+    "venue",
+    "budget",
+    "memory",
+    "lost_orders",
+)
 PACKAGES = ("aiohttp", "msgspec", "lighter-sdk")
 
 

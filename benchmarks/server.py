@@ -72,6 +72,10 @@ async def api_keys(_: web.Request) -> web.Response:
     return web.json_response({"code": 200, "api_keys": [key]})
 
 
+async def no_orders(_: web.Request) -> web.Response:
+    return web.json_response({"code": 200, "orders": []})
+
+
 async def send_tx(request: web.Request) -> web.Response:
     await request.read()
     return web.json_response(acceptance(HASH))
@@ -110,6 +114,8 @@ async def serve() -> None:
             web.get("/api/v1/nextNonce", next_nonce),
             web.get("/api/v1/orderBookDetails", details),
             web.get("/api/v1/apikeys", api_keys),
+            web.get("/api/v1/accountActiveOrders", no_orders),
+            web.get("/api/v1/accountInactiveOrders", no_orders),
             web.post("/api/v1/sendTx", send_tx),
             web.post("/api/v1/sendTxBatch", send_tx_batch),
         ]
