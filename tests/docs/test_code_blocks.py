@@ -244,11 +244,18 @@ def make_targets():
 def test_a_command_of_the_documentation_exists(words):
     if words == ["python", "-m", "asyncio"]:
         return  # the standard library's prompt
+    while "=" in words[0]:
+        words = words[1:]  # a variable for this command only
     if words[0] == "make":
         assert {word for word in words[1:] if "=" not in word} <= make_targets()
     elif words[:3] == ["python", "-m", "wrappy.venue"]:
         if words[3:] != ["--help"]:
             parser().parse_args(words[3:])
+    elif words[:3] == ["python", "-m", "pytest"]:
+        for path in (word for word in words[3:] if word.startswith("tests/")):
+            assert list(ROOT.glob(path)), f"there is nothing at {path}"
+    elif words[:2] == ["python", "-m"]:
+        assert (ROOT / f"{words[2].replace('.', '/')}.py").exists()
     elif words[0] == "python" and words[1].endswith(".py"):
         script = (ROOT / words[1]).read_text(encoding="utf-8")
         for flag in (word for word in words[2:] if word.startswith("--")):

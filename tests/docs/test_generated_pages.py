@@ -6,8 +6,10 @@ Run this file as a script to write the generated parts anew.
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import inspect
+import itertools
 import pathlib
 import re
 import typing
@@ -16,12 +18,14 @@ from collections import Counter
 import pytest
 
 from wrappy import errors
+from wrappy._core.journal_rows import SendStage
 from wrappy._core.order_states import TRANSITIONS, VENUE_STATUSES, mermaid
 from wrappy.lighter.config import ENVIRONMENT, DealerConfig
 from wrappy.model import OrderStatus
+from wrappy.protocol.intents import TxType
 from wrappy.protocol.tiers import DEFAULT_WEIGHT, TIERS, WEIGHTS
-from wrappy.protocol.transactions import TxType
 from wrappy.venue.__main__ import parser
+from wrappy.venue.fault_rules import POSSIBLE, Act, FaultRule
 from wrappy.venue.settings import VenueSettings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -45,6 +49,7 @@ def attributes(kind):
     """Return what a class says of its attributes, by name, one line each."""
     documentation = inspect.getdoc(kind) or ""
     section = documentation.partition("\nAttributes:\n")[2]
+    section = re.split(r"\n(?=\S)", section)[0]
     found = {}
     for match in re.finditer(
         r"^    (\w+): (.*(?:\n(?: {6,}.*|(?=\n {6})))*)", section, re.MULTILINE
@@ -122,6 +127,33 @@ def venue_settings():
             if not words[field.name].startswith(OPEN_READING)
         ],
     )
+
+
+def fault_fields():
+    words = attributes(FaultRule)
+    rows = []
+    for field in dataclasses.fields(FaultRule):
+        missing = field.default is dataclasses.MISSING
+        default = "required" if missing else default_text(field.default)
+        rows.append([code(field.name), default, sentence(words[field.name])])
+    return table(["Field", "Default", "Meaning"], rows)
+
+
+def fault_places():
+    acts = typing.get_args(Act)
+    rows = []
+    for act in acts:
+        cells = [
+            ", ".join(
+                code(phase)
+                for (there, phase), possible in POSSIBLE.items()
+                if there == door and act in possible
+            )
+            or "-"
+            for door in ("rest", "stream")
+        ]
+        rows.append([code(act), *cells])
+    return table(["Act", "Phases over REST", "Phases over the WebSocket"], rows)
 
 
 def venue_flags():
@@ -229,6 +261,25 @@ def weights():
     return table(["Path", "Weight"], [*rows, ["any other", f"{DEFAULT_WEIGHT:,}"]])
 
 
+def said_of_members(kind):
+    """Return what stands below each member of an enumeration, by name."""
+    body = ast.parse(inspect.getsource(kind)).body[0].body
+    return {
+        before.targets[0].id: " ".join(below.value.value.split())
+        for before, below in itertools.pairwise(body)
+        if isinstance(before, ast.Assign) and isinstance(below, ast.Expr)
+    }
+
+
+def journal_stages():
+    words = said_of_members(SendStage)
+    rows = [
+        [str(stage.value), code(stage.name), sentence(words[stage.name])]
+        for stage in SendStage
+    ]
+    return table(["Number on disk", "Stage", "What is known"], rows)
+
+
 def transaction_types():
     rows = [[str(kind.value), code(kind.name)] for kind in TxType]
     return table(["Number", "Name"], rows)
@@ -247,8 +298,11 @@ GENERATED = {
         "environment": environment,
     },
     "reference/errors.md": {"error-tree": error_tree},
+    "reference/journal.md": {"journal-stages": journal_stages},
     "reference/transactions.md": {"transaction-types": transaction_types},
     "reference/venue.md": {
+        "fault-fields": fault_fields,
+        "fault-places": fault_places,
         "venue-flags": venue_flags,
         "venue-settings": venue_settings,
     },
@@ -284,7 +338,7 @@ def test_every_generated_part_has_a_generator():
     assert marked == Counter(PARTS)
 
 
-@pytest.mark.parametrize("kind", [DealerConfig, VenueSettings])
+@pytest.mark.parametrize("kind", [DealerConfig, FaultRule, VenueSettings])
 def test_every_setting_is_described(kind):
     assert list(attributes(kind)) == [f.name for f in dataclasses.fields(kind)]
 
