@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import logging
 import os
 import stat
@@ -20,6 +19,7 @@ from wrappy.lighter.config_checks import (
     not_a_rounding,
     shown,
 )
+from wrappy.lighter.config_file import read_document
 from wrappy.protocol.networks import MAINNET, TESTNET, chain_id_for
 from wrappy.protocol.tiers import BATCH_LIMIT
 from wrappy.signing.keys import secret_scalar
@@ -225,35 +225,6 @@ def no_such_setting(name: str) -> str:
     return f"{name}: no such setting" + (f"; is it {near[0]}?" if near else "")
 
 
-LARGEST_FILE = 1_000_000
-"""Bytes of a config file; a larger one is something else."""
-
-
-def _text_and_mode(file: Path) -> tuple[str, int]:
-    """Return a file's text and mode, after a look at what it is.
-
-    Raises:
-        ConfigError: it is no plain file, is too large, or lies behind a link that
-            leads out of its folder.
-    """
-    if file.is_symlink() and file.parent.resolve() not in file.resolve().parents:
-        raise ConfigError(
-            f"{file}: is a symbolic link out of its folder; name the file itself"
-        )
-    # A pipe must not keep us waiting for somebody to write into it.
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise ConfigError(f"{file}: cannot be read: it is no plain file")
-        raw = stream.read(LARGEST_FILE + 1)
-    if len(raw) > LARGEST_FILE:
-        raise ConfigError(
-            f"{file}: has more than {LARGEST_FILE} bytes; name the config file"
-        )
-    return raw.decode("utf-8"), mode
-
-
 def read_file(path: str | Path) -> dict[str, Any]:
     """Return the settings of a JSON file, with or without a `Lighter` section.
 
@@ -263,15 +234,7 @@ def read_file(path: str | Path) -> dict[str, Any]:
             on the machine may read it.
     """
     file = Path(path)
-    try:
-        text, mode = _text_and_mode(file)
-        document = json.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read: {error}") from error
-    except ConfigError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: is not JSON: {error}") from error
+    document, mode = read_document(file)
     section = document.get("Lighter", document) if isinstance(document, dict) else None
     if not isinstance(section, dict):
         raise ConfigError(f"{file}: the settings must be an object of names and values")
