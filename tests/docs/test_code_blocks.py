@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import gc
 import inspect
 import json
+import logging
 import pathlib
 import re
 import shlex
@@ -119,6 +121,20 @@ class ThreadedVenue:
         self._loop.close()
 
 
+@contextlib.contextmanager
+def levels_put_back():
+    """Undo what a block tells a logger to show: the next test has its own wishes."""
+
+    def loggers():
+        known = logging.Logger.manager.loggerDict
+        return [one for one in known.values() if isinstance(one, logging.Logger)]
+
+    levels = {logger: logger.level for logger in loggers()}
+    yield
+    for logger in loggers():
+        logger.setLevel(levels.get(logger, logging.NOTSET))
+
+
 @pytest.fixture
 def running(tmp_path, monkeypatch):
     with ThreadedVenue() as threaded:
@@ -132,7 +148,8 @@ def running(tmp_path, monkeypatch):
         monkeypatch.setenv("LIGHTER_API_KEY", key.api_key_private_key)
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
         monkeypatch.chdir(tmp_path)
-        yield threaded
+        with levels_put_back():
+            yield threaded
         threaded.call(threaded.everybody_left())
 
 
