@@ -256,6 +256,25 @@ async def test_a_stream_that_fell_silent_does_not_hold_anything_up(
 # ------------------------------------------------------------------------- starts
 
 
+async def test_the_python_signer_prepares_itself_while_nothing_is_to_do(
+    quiet_venue, config_for, eventually
+):
+    signers = []
+
+    def make(config, key):
+        signers.append(NATIVE.make_signer(config, key))
+        return signers[-1]
+
+    environment = dataclasses.replace(NATIVE, make_signer=make)
+    config = config_for(quiet_venue, signer="python")
+    async with await LighterDealer.create(config, environment=environment) as trader:
+        await eventually(lambda: all(signer.prepared for signer in signers))
+        await placed(trader)
+        await trader.flush()
+    assert signers
+    assert len(quiet_venue.ledger.accepted()) == 1
+
+
 async def test_a_start_cancelled_while_the_key_is_locked_lets_go_of_it(
     quiet_venue, config_for
 ):

@@ -26,6 +26,7 @@ from wrappy.lighter.sender import Sender
 from wrappy.lighter.sweeping import OrderSweep
 from wrappy.lighter.token import TokenSource
 from wrappy.protocol.intents import CancelOrder
+from wrappy.signing.python import PythonSigner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -139,6 +140,9 @@ async def assemble(
     """
     full = complete(config)
     signers = [environment.make_signer(full, key) for key in full.api_keys]
+    for signer in signers:
+        if isinstance(signer, PythonSigner):
+            environment.worker().keep_prepared(signer)
     if not full.prefer_high_level:
         # What cannot work is found before the exchange is asked anything.
         await environment.worker().run(partial(check_folder, state_folder(full)))
