@@ -21,8 +21,8 @@ from wrappy.venue.events import FaultFired
 
 SECOND_US = 1_000_000
 MINUTES_S = 600
-SOON_S = 60
-"""A doubt lasts as long as a transaction lives and its hashes take to be asked for."""
+SOON_S = 20
+"""A doubt holds the key no longer than its nonces take to be fenced."""
 TOO_MANY = frozenset({23000, 429, 405})
 EVERY_S = {"standard": 5.0, "premium": 0.25}
 SEEDS = (1, 2)

@@ -54,6 +54,9 @@ SECOND_LOOK_S = 1.0
 HASH_LAG_MS = 10_000
 """So long a read by hash may not know what was executed."""
 
+PATIENCE_S = 1.0
+"""So long the key waits for reads that may tell more than that it is free."""
+
 FENCE_AFTER_S = 3.0
 """So long copies may stay without an answer before their nonces are fenced."""
 
@@ -103,6 +106,7 @@ class Settlement:
             first_s=LINGER_FIRST_S, ceiling_s=LINGER_LONGEST_S, jitter=0.0
         )
         self._moves = self._new_round()
+        self._round_began = math.inf
         self._current = SettleMove(SettleStep.WAIT)
         self._over: set[str] = set()
         self._long_over: set[str] = set()
@@ -121,6 +125,15 @@ class Settlement:
         If not, the key can go on, though something may be in doubt for longer.
         """
         return not all(self._is_idle(doubt) for doubt in self._undecided())
+
+    def frees(self, now: float) -> bool:
+        """Return whether the key should go on now.
+
+        Not before a round is over that may tell the end of the doubt, unless that
+        takes long.
+        """
+        is_over = self._current.step in (SettleStep.WAIT, SettleStep.DONE)
+        return not self.holds and (is_over or now - self._round_began >= PATIENCE_S)
 
     @property
     def passed(self) -> frozenset[str]:
@@ -154,9 +167,12 @@ class Settlement:
         """
         self._began = min(self._began, now)
         if not self._undecided():
-            return SettleMove(SettleStep.DONE)
-        if self._current.step is SettleStep.WAIT and now < self._current.until:
+            self._current = SettleMove(SettleStep.DONE)
             return self._current
+        if self._current.step is SettleStep.WAIT:
+            if now < self._current.until:
+                return self._current
+            self._round_began = now
         while self._moves:
             move = self._moves.pop(0)
             if move.step is SettleStep.FENCE:
@@ -271,8 +287,12 @@ class Settlement:
         return doubt.is_unknown and (doubt.is_counted_out or self._passed(doubt))
 
     def _is_idle(self, doubt: _Doubt) -> bool:
-        """Whether it cannot take its nonce any more."""
-        return self._passed(doubt) or self._is_missed(doubt)
+        """Whether it cannot take its nonce any more.
+
+        A counter that lags behind, read when the time was over, does no harm: what
+        is sent next is refused for its nonce.
+        """
+        return self._passed(doubt) or doubt.is_counted_out
 
     def _took(self, doubt: _Doubt) -> None:
         """Note that the exchange has it: nothing else has its nonce."""
@@ -296,15 +316,19 @@ class Settlement:
     def _new_round(self) -> list[SettleMove]:
         self._copy, self._counted = UNKNOWN, False
         self._unseen.clear()
-        return [
-            SettleMove(SettleStep.RESEND),
-            *self._questions(),
-            SettleMove(SettleStep.FENCE),
-        ]
+        first = [SettleStep.RESEND, SettleStep.ASK_CLOCK, SettleStep.ASK_NONCE]
+        # A counter that has not moved is enough to fence: what it has overlooked
+        # turns the fence away, and nothing has happened.
+        steps = [*first, SettleStep.FENCE]
+        return [*map(SettleMove, steps), *self._searches()]
 
     def _questions(self) -> list[SettleMove]:
         # The counter after the clock, so that it is read when the time is over.
-        moves = [SettleMove(SettleStep.ASK_CLOCK), SettleMove(SettleStep.ASK_NONCE)]
+        first = [SettleStep.ASK_CLOCK, SettleStep.ASK_NONCE]
+        return [*map(SettleMove, first), *self._searches()]
+
+    def _searches(self) -> list[SettleMove]:
+        moves = []
         for doubt in self._undecided():
             moves.append(SettleMove(SettleStep.ASK_HASH, tx_hash=doubt.tx.tx_hash))
             if doubt.tx.creates:
@@ -333,7 +357,18 @@ class Settlement:
         doubt = self._doubt(move.tx_hash)
         if move.step is SettleStep.ASK_ORDERS:
             return doubt.is_open and self._is_idle(doubt)
-        return doubt.is_open
+        return doubt.is_open and not self._needs_no_look(doubt, now, unix_ms)
+
+    def _needs_no_look(self, doubt: _Doubt, now: float, unix_ms: float) -> bool:
+        """Whether a look at the first of its batch tells as much, for now.
+
+        A batch is taken as a whole. Once the counter has moved, a part of it is
+        known, or its time is over, each of them is looked for.
+        """
+        if self._passed(doubt) or doubt.tx.tx_hash in self._expired(now, unix_ms):
+            return False
+        is_known = any(other.verdict is SettledAs.ACCEPTED for other in self._doubts)
+        return not is_known and doubt is not self._undecided()[0]
 
     def _to_fence(self, now: float, unix_ms: float) -> range:
         """Return the nonces to fence now, an empty range for none."""
@@ -349,8 +384,7 @@ class Settlement:
             return nonces  # the same bytes, until it is known what became of them
         is_next = self._counted and self._venue_next == nonces.start
         is_whole = [doubt.tx.nonce for doubt in opened] == list(nonces)
-        is_unseen = self._unseen.issuperset(doubt.tx.tx_hash for doubt in opened)
-        if is_next and is_whole and is_unseen and self._is_stuck(now):
+        if is_next and is_whole and self._is_stuck(now):
             return nonces
         return nothing
 
@@ -387,16 +421,18 @@ class Settlement:
 
     def _resume(self, now: float, unix_ms: float) -> float:
         """Return when the next round can learn something."""
-        holds = self.holds
-        pauses = self._pauses if holds else self._lingering_pauses
+        undecided = self._undecided()
+        # Those whose nonces are gone may take long; the others lack a read at most.
+        lacks = not all(self._passed(one) or self._is_missed(one) for one in undecided)
+        pauses = self._pauses if lacks else self._lingering_pauses
         until = now + pauses.next(0.0)
-        for doubt in self._undecided():
+        for doubt in undecided:
             due_ms = doubt.tx.expired_at_ms + GRACE_MS + SLACK_MS
             if doubt.is_unknown and not doubt.tx.creates:
                 due_ms += HASH_LAG_MS
             if unix_ms < due_ms:
                 until = min(until, now + (due_ms - unix_ms) / 1000)
-            elif holds or (doubt.tx.tx_hash in self._unseen and not doubt.is_unknown):
+            elif lacks or (doubt.tx.tx_hash in self._unseen and not doubt.is_unknown):
                 # One good read is all that is missing now.
                 until = min(until, now + SECOND_LOOK_S)
         return until

@@ -235,8 +235,10 @@ class RequestPace:
     async def wait(self, path: str, *, urgent: bool = False) -> None:
         """Return when a request to `path` may leave; it counts as leaving then.
 
-        Those who wait go in their order. `urgent` requests (cancels) have a line of
-        their own and may also use the share kept free for them.
+        Those who wait go in their order. `urgent` requests (cancels, and questions
+        about what is in doubt) have a line of their own and may also use the share
+        kept free for them. Where reads and sends draw from one budget that share is
+        for cancels alone.
 
         Raises:
             UsageError: the request is heavier than the whole budget; it would wait
@@ -245,6 +247,7 @@ class RequestPace:
         is_send, weight = path in SEND_PATHS, weight_of(path)
         # Who draws from one budget waits in one line, or some would wait for ever.
         together = not self._plans[0].tier.weighted
+        urgent = urgent and (is_send or not together)
         with self._in_line():
             async with self._lines[is_send or together, urgent]:
                 while True:

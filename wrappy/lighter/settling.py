@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("LighterDealer.tx")
 
-_ROUND_ENDS = (SettleStep.WAIT, SettleStep.DONE)
-
 LEAST_REST_S = 0.001
 """Timers fire up to a clock's resolution early: a shorter rest might pass no time."""
 
@@ -207,7 +205,7 @@ class LaneSettler:
         loop, way, until = asyncio.get_running_loop(), self._ways[0], math.inf
         for case in self._in_order(way):
             move = case.state.next(loop.time(), way.unix_s() * 1000)
-            self._book(case, round_is_over=move.step in _ROUND_ENDS)
+            self._book(case, frees=case.state.frees(loop.time()))
             if move.step is SettleStep.DONE:
                 self._close(case)
                 return loop.time()
@@ -251,19 +249,19 @@ class LaneSettler:
         self._cases.append(_Case(batch, state, unix_ms - SEARCH_BACK_MS))
         return self._cases[-1]
 
-    def _book(self, case: _Case, *, round_is_over: bool) -> None:
+    def _book(self, case: _Case, *, frees: bool) -> None:
         """Tell what is known by now, and let the lane go on as soon as it can."""
         batch, state = case.batch, case.state
         told = len(batch.told)
         self._lane.tell(batch, state.verdicts)
-        released = round_is_over and not state.holds and batch in self._lane.doubtful
+        released = frees and batch in self._lane.doubtful
         if released:
             self._lane.release(batch, state.verdicts, state.passed)
         if released and state.open:
             logger.warning(
-                "the nonces of %s are gone, and the exchange does not know them yet: "
-                "orders %s stay in doubt, the key goes on",
-                state.open,
+                "%d transaction(s) can take no nonce any more, and the exchange does "
+                "not tell of them yet: orders %s stay in doubt, the key goes on",
+                len(state.open),
                 list(batch.client_order_indices),
             )
         if released or told < len(batch.told):

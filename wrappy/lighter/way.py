@@ -94,7 +94,7 @@ class Way:
             ProtocolError: the answer has none; it must not become nonce 0.
             VenueError, TransportError: it could not be asked.
         """
-        await self.pace.wait(NONCE_PATH)
+        await self.pace.wait(NONCE_PATH, urgent=True)
         answer = await self.rest.get(
             NONCE_PATH,
             {"account_index": self.account_index, "api_key_index": self.api_key_index},
@@ -110,7 +110,7 @@ class Way:
         Raises:
             VenueError, TransportError, ProtocolError: nobody can tell.
         """
-        await self.pace.wait(TX_PATH)
+        await self.pace.wait(TX_PATH, urgent=True)
         try:
             await self.rest.get(TX_PATH, {"by": "hash", "value": tx_hash})
         except VenueError as error:
@@ -126,7 +126,7 @@ class Way:
             ProtocolError: the answer has no time.
             VenueError, TransportError: it could not be asked.
         """
-        await self.pace.wait(STATUS_PATH)
+        await self.pace.wait(STATUS_PATH, urgent=True)
         told = (await self.rest.get(STATUS_PATH)).get("timestamp")
         if isinstance(told, bool) or not isinstance(told, int) or told <= 0:
             raise ProtocolError(f"{STATUS_PATH}: timestamp {told!r} is no time")
