@@ -76,12 +76,7 @@ async def trade_together(traders, dice, amount):
     [
         {"use_websocket": False},
         {"use_websocket": True},
-        pytest.param(
-            {"use_websocket": True, "pipeline_depth": 4},
-            marks=pytest.mark.xfail(
-                reason="each dealer has a socket of its own: one overtakes another"
-            ),
-        ),
+        {"use_websocket": True, "pipeline_depth": 4},
     ],
     ids=["rest", "ws", "deep"],
 )

@@ -38,6 +38,7 @@ _NEVER_NONE = frozenset(
 )
 _FLAGS = ("use_websocket", "prefer_high_level", "journal", "skip_nonce")
 _TEXTS = ("base_url", "symbol", "l1_private_key", "state_dir", "budget_redis_url")
+_REDIS = ("redis://", "rediss://", "unix://")
 _WORDS = {
     "journal_sync": ("process", "power"),
     "unknown_orders": ("refuse", "adopt", "cancel"),
@@ -112,6 +113,12 @@ def _check_kinds(config: DealerConfig) -> None:
         value = getattr(config, name)
         if value is not None and not isinstance(value, str):
             raise ConfigError(f"{name}: a {type(value).__name__} is not text")
+    redis = config.budget_redis_url
+    if redis is not None and not redis.startswith(_REDIS):
+        # What was given may hold a password, so it is not shown.
+        raise ConfigError(
+            "budget_redis_url: this is no address; give redis://HOST:PORT/NUMBER"
+        )
     if config.symbol is not None and len(config.symbol) > _LONGEST_SYMBOL:
         # It would be shown later, and may be a key in the wrong place.
         raise ConfigError(f"symbol: {shown(config.symbol)} is no market's name")

@@ -19,7 +19,7 @@ from wrappy._core.coi import COI_MAX
 from wrappy._core.foreign import ForeignAlarm, ForeignWriters
 from wrappy._core.nonce import NonceLedger
 from wrappy._core.settlement import SettledAs
-from wrappy.errors import JournalError
+from wrappy.errors import ConfigError, JournalError
 from wrappy.lighter.coi_store import default_state_dir
 from wrappy.lighter.journal import Journal, JournalEntry, SendStage
 from wrappy.lighter.key_lock import KeyLock
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wrappy._core.batch import Queued
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.doubts import DoubtfulBatch
+    from wrappy.lighter.way import Way
     from wrappy.protocol.intents import Intent, SignedTx
     from wrappy.signing import Signer
     from wrappy.signing.worker import SigningThread
@@ -93,11 +94,13 @@ class KeyLane:
         recovered: whether an earlier run's journal has been settled.
         left: orders of earlier runs that lived then, by number, and what made them.
         heirs: told whether a transaction of an earlier run was accepted, by hash.
+        folder: where journal and lock are, while it is open.
         journal: what is written before it is sent; None when there is none.
         lock: keeps other processes of this machine off the key.
         foreign: sightings of somebody else's nonces.
         on_foreign: called soon with the number of foreign nonces at each sighting.
         flights: sends without an answer.
+        flown_by: through whose way they went; two ways may overtake each other.
         landed: set when one of them has ended.
         broken_from: lowest nonce that was refused while later ones were out.
         users: senders that have opened the lane.
@@ -116,11 +119,13 @@ class KeyLane:
     recovered: bool = False
     left: dict[int, str] = field(default_factory=dict)
     heirs: dict[str, list[Callable[[bool], None]]] = field(default_factory=dict)
+    folder: Path | None = None
     journal: Journal | None = None
     lock: KeyLock | None = None
     foreign: ForeignWriters = field(default_factory=ForeignWriters)
     on_foreign: list[Callable[[int], None]] = field(default_factory=list)
     flights: int = 0
+    flown_by: Way | None = None
     landed: asyncio.Event = field(default_factory=asyncio.Event)
     broken_from: int | None = None
     users: int = 0
@@ -147,6 +152,12 @@ class KeyLane:
                 except asyncio.CancelledError:
                     await to_its_end(worker.run(self._close))
                     raise
+            elif state_folder(config) != self.folder:
+                raise ConfigError(
+                    f"state_dir: key {self.api_key_index} of account "
+                    f"{self.account_index} is open in this process with {self.folder}; "
+                    "give every dealer on it the same folder"
+                )
             elif config.journal is not (self.journal is not None):
                 logger.warning(
                     "key %d: journal=%s of its first dealer holds for all",
@@ -171,7 +182,7 @@ class KeyLane:
             await to_its_end(worker.run(self._close))
 
     def _open(self, config: DealerConfig) -> None:
-        folder = state_folder(config)
+        folder = self.folder = state_folder(config)
         base_url = config.base_url or ""
         lock = KeyLock.acquire(
             folder,

@@ -266,8 +266,9 @@ class Sender:
         lane = self._lane
         while True:
             await self._until_settled(began)
-            waits = lane.flights and lane.nonces.needs_sync
-            if not waits and lane.flights < self.depth:
+            # What is out came through one connection, or it may be overtaken.
+            waits = lane.nonces.needs_sync or lane.flown_by is not self._way
+            if not lane.flights or (not waits and lane.flights < self.depth):
                 break
             lane.landed.clear()
             await lane.landed.wait()
@@ -362,6 +363,7 @@ class Sender:
         """Send signed bytes and book the nonces by what came back."""
         lane = self._lane
         lane.flights += 1
+        lane.flown_by = self._way
         try:
             written = None if self.depth == 1 else turn.give_up
             reply = await self._way.send(batch.transactions, written=written)

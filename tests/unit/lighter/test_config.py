@@ -91,6 +91,7 @@ def everything_told(error):
         ("market_index", -1, r"-1 is outside 0\.\."),
         ("symbol", 0, "a int is not text"),
         ("state_dir", 7, "a int is not text"),
+        ("budget_redis_url", "localhost:6379", "give redis://HOST:PORT/NUMBER"),
         ("price_scale", 0, "0 is outside"),
         ("size_scale", "100", "is not a whole number"),
         ("max_ws_batch", 51, r"51 is outside 1\.\.50"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wrappy._core.batch import Queued
-from wrappy.errors import JournalError, KeyInUseError
+from wrappy.errors import ConfigError, JournalError, KeyInUseError
 from wrappy.lighter import lane as lanes
 from wrappy.lighter.config import DealerConfig
 from wrappy.lighter.journal import Journal, SendStage
@@ -151,3 +151,17 @@ def test_the_folder_is_the_settings_or_the_usual_one(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert state_folder(DealerConfig()) == tmp_path / "wrappy"
     assert state_folder(DealerConfig(state_dir="/somewhere")).as_posix() == "/somewhere"
+
+
+async def test_a_second_folder_for_an_open_key_is_refused_by_name(
+    lane, config, tmp_path
+):
+    worker = signing_thread()
+    await lane.open(config, worker)
+    elsewhere = DealerConfig(base_url=KEY["base_url"], state_dir=str(tmp_path / "b"))
+    with pytest.raises(ConfigError, match=f"state_dir: key 4 .* with {tmp_path};"):
+        await lane.open(elsewhere, worker)
+    assert lane.users == 1
+    await lane.close(worker)
+    await lane.open(elsewhere, worker)
+    await lane.close(worker)
