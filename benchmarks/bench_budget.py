@@ -14,7 +14,7 @@ from functools import partial
 
 from benchmarks.measure import Row, interleaved, main, row
 from wrappy._core.quota import RollingWindow
-from wrappy.lighter.limiter import RequestPace
+from wrappy.lighter.pacing.limiter import RequestPace
 from wrappy.protocol.tiers import TIERS, WINDOW_S
 
 SEND = "/api/v1/sendTxBatch"

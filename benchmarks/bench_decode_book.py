@@ -22,7 +22,7 @@ from lighter.ws_client import WsClient
 from benchmarks.measure import Row, interleaved, main, row
 from wrappy._core.scaling import fixed_to_int, int_to_fixed
 from wrappy.lighter.logs import as_sink
-from wrappy.lighter.overlay import OverlayState
+from wrappy.lighter.streaming.overlay import OverlayState
 from wrappy.model import Market
 
 if TYPE_CHECKING:

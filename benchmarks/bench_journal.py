@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import Row, interleaved, main, row
-from wrappy.lighter.journal import Journal, JournalEntry, SendStage
+from wrappy.lighter.persistence.journal import Journal, JournalEntry, SendStage
 from wrappy.protocol.intents import TxType
 
 ROWS = 10_000

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import Player, Row, interleaved, main, play, players, row
 from wrappy._core.matching import BookOrder, MatchingEngine
-from wrappy.lighter.doors import RestSendDoor
-from wrappy.lighter.transport import RestDoor
+from wrappy.lighter.wire.doors import RestSendDoor
+from wrappy.lighter.wire.transport import RestDoor
 from wrappy.model import OrderType, TimeInForce
 from wrappy.protocol.intents import CancelOrder, CreateOrder
 from wrappy.signing import SdkSigner, SigningThread

@@ -26,6 +26,19 @@ ALLOWED = {
 }
 """Which rooms a room may import, besides itself."""
 
+CLIENT = (
+    "persistence",
+    "pacing",
+    "wire",
+    "asking",
+    "sending",
+    "restart",
+    "trading",
+    "streaming",
+)
+"""The folders of the client, innermost first; when it runs, each may import those
+before it. What lies beside them ties them together and is imported by all."""
+
 WORLD = frozenset(
     {
         "aiohttp",
@@ -44,7 +57,7 @@ WORLD = frozenset(
 
 DOORS = {
     "aiohttp": (
-        "lighter/transport.py",
+        "lighter/wire/transport.py",
         "venue/rest.py",
         "venue/stream.py",
         "venue/server.py",
@@ -53,7 +66,7 @@ DOORS = {
     "ctypes": ("signing/sdk_library.py",),
     "lighter": ("signing/sdk_library.py",),
     "aiolimiter": (),
-    "redis": ("lighter/shared_budget.py",),
+    "redis": ("lighter/pacing/shared_budget.py",),
 }
 """Modules that may import a dependency."""
 
@@ -113,9 +126,22 @@ def outward(path: str, room: str, imported: Import) -> str | None:
     if target not in ALLOWED:
         # A name out of the front door, such as `from wrappy import LighterDealer`.
         target = "wrappy"
+    if target == room == "lighter":
+        return backward(path, imported)
     if target == room or target in ALLOWED[room]:
         return None
     return f"{path}:{imported.line}: {room} imports {target}"
+
+
+def backward(path: str, imported: Import) -> str | None:
+    """Return what is wrong with an import between two folders of the client."""
+    _, folder, *file = path.split("/")
+    target = imported.module.split(".")[2:3]
+    if not file or not target or target[0] not in CLIENT or not imported.at_runtime:
+        return None
+    if CLIENT.index(target[0]) <= CLIENT.index(folder):
+        return None
+    return f"{path}:{imported.line}: {folder} imports {target[0]}"
 
 
 def worldly(path: str, room: str, imported: Import) -> str | None:
@@ -205,6 +231,11 @@ def test_the_package_is_there_to_be_checked():
         ("venue/a.py", "from wrappy.runner import x", "venue imports runner"),
         ("runner/a.py", "from wrappy._core.coi import x", "runner imports _core"),
         ("runner/a.py", "from wrappy.signing import x", "runner imports signing"),
+        (
+            "lighter/pacing/a.py",
+            "from wrappy.lighter.sending.lane import KeyLane",
+            "pacing imports sending",
+        ),
         ("cellar/a.py", "", "belongs to no room"),
         ("_core/a.py", "x = 1\n" * 451, "451 lines"),
         (
@@ -221,7 +252,7 @@ def test_the_package_is_there_to_be_checked():
 )
 def test_a_planted_fault_is_found(tmp_path, path, text, words):
     file = tmp_path / path
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     (found,) = violations(tmp_path)
     assert found.startswith(path)
@@ -236,7 +267,13 @@ def test_a_planted_fault_is_found(tmp_path, path, text, words):
             "_core/a.py",
             "if TYPE_CHECKING:\n    from datetime import datetime\n",
         ),
-        ("lighter/transport.py", "import aiohttp"),
+        ("lighter/wire/transport.py", "import aiohttp"),
+        ("lighter/link.py", "from wrappy.lighter.sending.lane import KeyLane"),
+        ("lighter/wire/a.py", "from wrappy.lighter.config import DealerConfig"),
+        (
+            "lighter/pacing/a.py",
+            "if TYPE_CHECKING:\n    from wrappy.lighter.sending.lane import KeyLane\n",
+        ),
         ("signing/a.py", "from wrappy._core import coi\nimport wrappy.protocol.codes"),
         ("runner/a.py", "from wrappy import LighterDealer, WrappyError"),
         ("runner/a.py", "from wrappy.venue.server import serve"),
@@ -245,6 +282,6 @@ def test_a_planted_fault_is_found(tmp_path, path, text, words):
 )
 def test_what_is_allowed_is_not_found(tmp_path, path, text):
     file = tmp_path / path
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     assert violations(tmp_path) == []

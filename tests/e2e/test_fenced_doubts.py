@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from wrappy import LaneHeldError, SendOutcomeUnknownError
-from wrappy.lighter.journal import Journal, SendStage
+from wrappy.lighter.persistence.journal import Journal, SendStage
 from wrappy.model import OrderStatus, ReceiptStage
 from wrappy.protocol.intents import TxType
 from wrappy.venue import Venue

@@ -15,8 +15,8 @@ from wrappy.errors import (
     SendOutcomeUnknownError,
     UsageError,
 )
-from wrappy.lighter.journal import Journal, SendStage
-from wrappy.lighter.key_lock import KeyLock
+from wrappy.lighter.persistence.journal import Journal, SendStage
+from wrappy.lighter.persistence.key_lock import KeyLock
 from wrappy.model import OrderStatus
 from wrappy.protocol.intents import CancelAllOrders
 from wrappy.signing.sdk import SdkSigner

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.test_restart import journal_of, leave, order, post, signer_of, stage
 from tests.promises.places import in_process, trader_at
 from wrappy import LighterDealer, SendOutcomeUnknownError
-from wrappy.lighter.journal import SendStage
+from wrappy.lighter.persistence.journal import SendStage
 from wrappy.model import OrderStatus, ReceiptStage
 from wrappy.protocol.intents import UpdateLeverage
 from wrappy.runner.virtual_time import run_virtual

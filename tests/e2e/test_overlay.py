@@ -20,9 +20,9 @@ from wrappy import (
 )
 from wrappy._core.stream import EventKind, StreamSession, StreamState
 from wrappy.lighter.logs import as_sink
-from wrappy.lighter.stream import SupervisedStream
-from wrappy.lighter.token import TokenSource
-from wrappy.lighter.transport import StreamDoor
+from wrappy.lighter.streaming.stream import SupervisedStream
+from wrappy.lighter.wire.token import TokenSource
+from wrappy.lighter.wire.transport import StreamDoor
 from wrappy.signing.sdk import SdkSigner
 from wrappy.signing.worker import signing_thread
 from wrappy.venue import Venue, VenueSettings

@@ -17,7 +17,7 @@ from wrappy import (
     UnknownOrdersError,
     VenueUnavailableError,
 )
-from wrappy.lighter.journal import Journal, JournalEntry, SendStage
+from wrappy.lighter.persistence.journal import Journal, JournalEntry, SendStage
 from wrappy.model import OrderStatus
 from wrappy.protocol.intents import (
     CancelOrder,

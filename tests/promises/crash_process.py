@@ -17,7 +17,7 @@ import time
 
 from wrappy import DealerConfig, LighterDealer, WrappyError
 from wrappy.lighter.environment import Environment
-from wrappy.lighter.transport import RestDoor, StreamDoor
+from wrappy.lighter.wire.transport import RestDoor, StreamDoor
 from wrappy.signing.sdk import SdkSigner
 from wrappy.signing.worker import SigningThread
 

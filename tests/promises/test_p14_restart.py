@@ -22,7 +22,7 @@ import aiohttp
 import pytest
 
 from wrappy import LighterDealer
-from wrappy.lighter.journal import Journal, JournalEntry, SendStage
+from wrappy.lighter.persistence.journal import Journal, JournalEntry, SendStage
 from wrappy.protocol.intents import CreateOrder, TxType
 from wrappy.signing.sdk import SdkSigner
 

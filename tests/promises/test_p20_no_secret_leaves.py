@@ -27,7 +27,7 @@ from wrappy import (
 )
 from wrappy.lighter.config import ApiKeyConfig
 from wrappy.lighter.environment import Environment
-from wrappy.lighter.transport import RestDoor, StreamDoor
+from wrappy.lighter.wire.transport import RestDoor, StreamDoor
 from wrappy.signing import derive_key_pair
 from wrappy.signing.python import PythonSigner
 from wrappy.signing.sdk import SdkSigner

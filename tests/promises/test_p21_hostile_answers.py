@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tests.promises.hostile import bends, bodies, nothing_unforeseen, often, statuses
 from tests.promises.places import config_at, in_process, trader_at
 from wrappy import LighterDealer, WrappyError
-from wrappy.lighter.transport import read_body
+from wrappy.lighter.wire.transport import read_body
 from wrappy.runner.virtual_time import run_virtual
 
 UNCLEAR = (200, 201, 500, 502)

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from wrappy.lighter.journal import (
+from wrappy.lighter.persistence.journal import (
     Journal,
     JournalEntry,
     SendStage,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wrappy._core.quota import RollingWindow
-from wrappy.lighter.limiter import SEND_PATHS, RequestPace
+from wrappy.lighter.pacing.limiter import SEND_PATHS, RequestPace
 from wrappy.protocol.tiers import TIERS, WINDOW_S, weight_of
 
 SEND = "/api/v1/sendTxBatch"

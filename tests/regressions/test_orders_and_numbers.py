@@ -229,7 +229,7 @@ async def test_d32_a_change_keeps_what_it_does_not_name(
 
 DRAW = """
 import sys
-from wrappy.lighter.coi_store import coi_store
+from wrappy.lighter.persistence.coi_store import coi_store
 store = coi_store(sys.argv[1])
 print(*[store.next() for _ in range(10_000)])
 """

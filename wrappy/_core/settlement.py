@@ -57,6 +57,8 @@ HASH_LAG_MS = 10_000
 PATIENCE_S = 1.0
 """So long the key waits for reads that may tell more than that it is free."""
 
+ROUNDING_S = 0.001
+
 FENCE_AFTER_S = 3.0
 """So long copies may stay without an answer before their nonces are fenced."""
 
@@ -316,11 +318,14 @@ class Settlement:
     def _new_round(self) -> list[SettleMove]:
         self._copy, self._counted = UNKNOWN, False
         self._unseen.clear()
-        first = [SettleStep.RESEND, SettleStep.ASK_CLOCK, SettleStep.ASK_NONCE]
+        steps = (SettleStep.RESEND, SettleStep.ASK_CLOCK, SettleStep.ASK_NONCE)
+        before = [*map(SettleMove, steps)]
+        fence, searches = SettleMove(SettleStep.FENCE), self._searches()
+        if any(one.is_open for one in self._fences):
+            return [*before, *searches, fence]
         # A counter that has not moved is enough to fence: what it has overlooked
         # turns the fence away, and nothing has happened.
-        steps = [*first, SettleStep.FENCE]
-        return [*map(SettleMove, steps), *self._searches()]
+        return [*before, fence, *searches]
 
     def _questions(self) -> list[SettleMove]:
         # The counter after the clock, so that it is read when the time is over.
@@ -431,7 +436,8 @@ class Settlement:
             if doubt.is_unknown and not doubt.tx.creates:
                 due_ms += HASH_LAG_MS
             if unix_ms < due_ms:
-                until = min(until, now + (due_ms - unix_ms) / 1000)
+                # A rounding error too early would cost a whole round.
+                until = min(until, now + (due_ms - unix_ms) / 1000 + ROUNDING_S)
             elif lacks or (doubt.tx.tx_hash in self._unseen and not doubt.is_unknown):
                 # One good read is all that is missing now.
                 until = min(until, now + SECOND_LOOK_S)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from wrappy._core.order_states import OrderEvent
 from wrappy._core.scaling import PriceRounding
 from wrappy.errors import InvalidOrderError, RiskDeniedError
-from wrappy.lighter.arguments import checked_coi, checked_order_index
-from wrappy.lighter.grouped import OrderGroups
-from wrappy.lighter.outbox import require_no_batch
 from wrappy.lighter.results import BatchResult, OrderResult
+from wrappy.lighter.sending.outbox import require_no_batch
+from wrappy.lighter.trading.arguments import checked_coi, checked_order_index
+from wrappy.lighter.trading.grouped import OrderGroups
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from wrappy.lighter.intents import TimeInForceWord
     from wrappy.lighter.results import FlushResult
+    from wrappy.lighter.trading.intents import TimeInForceWord
     from wrappy.model import Money
 
 

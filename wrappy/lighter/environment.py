@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wrappy.lighter.transport import RestDoor, StreamDoor
+from wrappy.lighter.wire.transport import RestDoor, StreamDoor
 from wrappy.signing.python import PythonSigner
 from wrappy.signing.sdk import SdkSigner
 from wrappy.signing.worker import signing_thread

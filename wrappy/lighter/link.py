@@ -23,12 +23,12 @@ from wrappy.errors import (
     VenueError,
     VenueUnavailableError,
 )
-from wrappy.lighter.allowance import AccountAllowance
-from wrappy.lighter.lane import KeyLane
-from wrappy.lighter.limiter import RequestPace
-from wrappy.lighter.reading import rows_by_market
-from wrappy.lighter.shared_budget import SharedBudget
-from wrappy.lighter.state_files import origin
+from wrappy.lighter.asking.reading import rows_by_market
+from wrappy.lighter.pacing.limiter import RequestPace
+from wrappy.lighter.pacing.shared_budget import SharedBudget
+from wrappy.lighter.persistence.state_files import origin
+from wrappy.lighter.sending.allowance import AccountAllowance
+from wrappy.lighter.sending.lane import KeyLane
 from wrappy.protocol.markets import (
     BUNDLED_MARKETS,
     find_market,
@@ -40,7 +40,7 @@ from wrappy.protocol.tiers import TIERS, tier_of
 if TYPE_CHECKING:
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.environment import RestConnection
-    from wrappy.lighter.token import TokenSource
+    from wrappy.lighter.wire.token import TokenSource
     from wrappy.model import Market
     from wrappy.signing import Signer
 

@@ -14,10 +14,7 @@ from wrappy.errors import (
     UsageError,
     WrappyError,
 )
-from wrappy.lighter.account import AccountReader
-from wrappy.lighter.arguments import checked_coi
-from wrappy.lighter.assembly import token_source
-from wrappy.lighter.catch_up import CatchUp
+from wrappy.lighter.asking.account import AccountReader
 from wrappy.lighter.config import (
     DealerConfig,
     complete_address,
@@ -25,11 +22,14 @@ from wrappy.lighter.config import (
     ws_url_for,
 )
 from wrappy.lighter.environment import NATIVE
-from wrappy.lighter.hooks import HookRunner
 from wrappy.lighter.link import acquire_link, release_link
 from wrappy.lighter.logs import as_sink
-from wrappy.lighter.overlay import BookView, OverlayState
-from wrappy.lighter.stream import SupervisedStream
+from wrappy.lighter.streaming.catch_up import CatchUp
+from wrappy.lighter.streaming.hooks import HookRunner
+from wrappy.lighter.streaming.overlay import BookView, OverlayState
+from wrappy.lighter.streaming.stream import SupervisedStream
+from wrappy.lighter.trading.arguments import checked_coi
+from wrappy.lighter.trading.assembly import token_source
 from wrappy.protocol.codes import INVALID_CHANNEL, error_for
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from wrappy.lighter.environment import Environment, RestConnection
     from wrappy.lighter.link import ExchangeLink
     from wrappy.lighter.results import OrderDict, TradeDict
-    from wrappy.lighter.token import TokenSource
+    from wrappy.lighter.wire.token import TokenSource
     from wrappy.model import Market, Position
 
 

@@ -25,7 +25,7 @@ from wrappy.errors import (
     UsageError,
 )
 from wrappy.lighter.simulation import SimulatedSigner, simulated_environment
-from wrappy.lighter.transport import read_body
+from wrappy.lighter.wire.transport import read_body
 from wrappy.runner.pipes import End, Pipe, ServerSide
 from wrappy.runner.virtual_time import DEFAULT_EPOCH_S, VirtualLoop
 from wrappy.venue.answers import Answer, Lost, Question

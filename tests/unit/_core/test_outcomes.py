@@ -16,8 +16,8 @@ from wrappy.errors import (
     TransportError,
     WrappyError,
 )
-from wrappy.lighter.doors import raise_refusal, read_reply
-from wrappy.lighter.transport import read_body
+from wrappy.lighter.wire.doors import raise_refusal, read_reply
+from wrappy.lighter.wire.transport import read_body
 
 ACCEPTED = (SendOutcome.ACCEPTED, NonceFate.USED)
 REFUSED = (SendOutcome.REFUSED, NonceFate.FREE)

@@ -21,6 +21,7 @@ from wrappy._core.settlement import (
     LINGER_LONGEST_S,
     LONGEST_PAUSE_S,
     PATIENCE_S,
+    ROUNDING_S,
     DoubtfulTx,
     SettledAs,
     Settlement,
@@ -327,7 +328,7 @@ def test_the_pauses_grow_up_to_a_ceiling_and_end_early_at_an_expiry():
     assert pauses[-1] == LONGEST_PAUSE_S
     desk.now = 100.0 + 61.0
     wait = desk.round(nonce=5, known={"h0": False})
-    assert wait.until == pytest.approx(desk.now + 0.2)
+    assert wait.until == pytest.approx(desk.now + 0.2 + ROUNDING_S)
 
 
 # -------------------------------------------------------------------------- fences

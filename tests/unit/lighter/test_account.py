@@ -20,10 +20,10 @@ from wrappy import (
     VenueUnavailableError,
     WrappyError,
 )
-from wrappy.lighter.account import AccountReader
+from wrappy.lighter.asking.account import AccountReader
 from wrappy.lighter.config import DealerConfig
 from wrappy.lighter.link import ExchangeLink
-from wrappy.lighter.token import TokenSource
+from wrappy.lighter.wire.token import TokenSource
 from wrappy.signing.null import NullSigner
 from wrappy.signing.worker import signing_thread
 
@@ -95,7 +95,7 @@ def pauses(monkeypatch):
         told.append(delay)
         await real(0)
 
-    monkeypatch.setattr("wrappy.lighter.account.asyncio.sleep", at_once)
+    monkeypatch.setattr("wrappy.lighter.asking.account.asyncio.sleep", at_once)
     return told
 
 

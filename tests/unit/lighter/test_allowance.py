@@ -11,11 +11,11 @@ from wrappy import RateLimitedError, SignerError, UsageError
 from wrappy._core.batch import Queued
 from wrappy._core.orders import OrderEvent
 from wrappy.errors import SendOutcomeUnknownError
-from wrappy.lighter.allowance import AccountAllowance, one_by_one
 from wrappy.lighter.config import DealerConfig
-from wrappy.lighter.doors import SendReply
-from wrappy.lighter.outbox import Outbox
-from wrappy.lighter.sender import Sent
+from wrappy.lighter.sending.allowance import AccountAllowance, one_by_one
+from wrappy.lighter.sending.outbox import Outbox
+from wrappy.lighter.sending.sender import Sent
+from wrappy.lighter.wire.doors import SendReply
 from wrappy.protocol.codes import error_for
 from wrappy.protocol.intents import (
     CancelAllOrders,

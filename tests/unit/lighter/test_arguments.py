@@ -8,7 +8,7 @@ import pytest
 
 from wrappy._core.coi import COI_MAX
 from wrappy.errors import InvalidOrderError
-from wrappy.lighter.arguments import (
+from wrappy.lighter.trading.arguments import (
     checked_bps,
     checked_coi,
     checked_decimal,

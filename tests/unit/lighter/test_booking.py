@@ -10,7 +10,7 @@ from wrappy._core.batch import Queued
 from wrappy._core.coi import COI_MAX
 from wrappy._core.orders import OrderEvent
 from wrappy.errors import OrderRejectedError
-from wrappy.lighter.booking import MOST_REPEATS, OrderBooking
+from wrappy.lighter.sending.booking import MOST_REPEATS, OrderBooking
 from wrappy.model import OrderStatus
 from wrappy.protocol.intents import (
     CancelAllOrders,

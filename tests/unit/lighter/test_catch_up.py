@@ -8,9 +8,9 @@ import logging
 import pytest
 
 from wrappy.errors import VenueUnavailableError
-from wrappy.lighter import catch_up as catch_up_module
-from wrappy.lighter.catch_up import CatchUp
-from wrappy.lighter.overlay import OverlayState
+from wrappy.lighter.streaming import catch_up as catch_up_module
+from wrappy.lighter.streaming.catch_up import CatchUp
+from wrappy.lighter.streaming.overlay import OverlayState
 from wrappy.protocol.markets import BUNDLED_MARKETS
 
 LOG = logging.getLogger("wrappy.ws")

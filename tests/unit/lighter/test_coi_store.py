@@ -13,7 +13,7 @@ import pytest
 
 from wrappy._core.coi import COI_EPOCH_S, COI_MAX
 from wrappy.errors import ConfigError
-from wrappy.lighter.coi_store import (
+from wrappy.lighter.persistence.coi_store import (
     DAMAGE_GAP_TICKS,
     FILE_NAME,
     CoiStore,
@@ -81,7 +81,7 @@ def test_processes_that_start_at_once_never_share_a_number(tmp_path):
     code = """
         import sys
         from pathlib import Path
-        from wrappy.lighter.coi_store import CoiStore
+        from wrappy.lighter.persistence.coi_store import CoiStore
         store = CoiStore(Path(sys.argv[1]), clock=lambda: float(sys.argv[2]))
         for _ in range(3000):
             number = store.next()
@@ -101,7 +101,7 @@ def test_a_forked_child_has_numbers_of_its_own(tmp_path):
     code = """
         import os, sys
         from pathlib import Path
-        from wrappy.lighter.coi_store import CoiStore, coi_store
+        from wrappy.lighter.persistence.coi_store import CoiStore, coi_store
         own = CoiStore(Path(sys.argv[1]), clock=lambda: float(sys.argv[2]))
         shared = coi_store(sys.argv[1])
         own.next(), shared.next()

@@ -14,8 +14,8 @@ from wrappy.errors import (
     RequestTimeoutError,
     StreamClosedError,
 )
-from wrappy.lighter import doors
-from wrappy.lighter.doors import (
+from wrappy.lighter.wire import doors
+from wrappy.lighter.wire.doors import (
     FallbackDoor,
     SendReply,
     StreamSendDoor,

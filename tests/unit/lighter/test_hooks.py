@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from wrappy.lighter.hooks import HookRunner
+from wrappy.lighter.streaming.hooks import HookRunner
 
 
 class Log:

@@ -8,7 +8,7 @@ import pytest
 
 from wrappy._core.scaling import PriceRounding
 from wrappy.errors import InvalidOrderError
-from wrappy.lighter.intents import IntentBuilder, side_of
+from wrappy.lighter.trading.intents import IntentBuilder, side_of
 from wrappy.model import Market, OrderType, Side, TimeInForce
 
 ETH = Market("ETH", 3, 2, 4, 50, 10_000_000)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from wrappy.errors import ConfigError, JournalError, UsageError
-from wrappy.lighter.journal import (
+from wrappy.lighter.persistence.journal import (
     Journal,
     JournalEntry,
     SendStage,
@@ -74,7 +74,7 @@ def start(folder, code, *arguments):
         import os, resource, sys
         from pathlib import Path
         from wrappy.errors import JournalError
-        from wrappy.lighter.journal import Journal, JournalEntry, SendStage
+        from wrappy.lighter.persistence.journal import Journal, JournalEntry, SendStage
         def entry(number):
             return JournalEntry(
                 number, 14, f"{{number:080x}}", "x" * 500, 1, 1, 1000 + number, (),

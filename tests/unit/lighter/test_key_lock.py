@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from wrappy.errors import ConfigError, KeyInUseError
-from wrappy.lighter.key_lock import KeyLock
-from wrappy.lighter.state_files import account_stem, let_go_in_child, origin
+from wrappy.lighter.persistence.key_lock import KeyLock
+from wrappy.lighter.persistence.state_files import account_stem, let_go_in_child, origin
 
 ROOT = Path(__file__).resolve().parents[3]
 URL = "https://mainnet.zklighter.elliot.ai"
@@ -21,7 +21,7 @@ DEADLINE_S = 60
 TAKE = """
     import os, signal, subprocess, sys
     from pathlib import Path
-    from wrappy.lighter.key_lock import KeyLock
+    from wrappy.lighter.persistence.key_lock import KeyLock
     lock = KeyLock.acquire(
         Path(sys.argv[1]), base_url=sys.argv[2], account_index=65, api_key_index=5
     )

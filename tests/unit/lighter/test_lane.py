@@ -6,11 +6,11 @@ import pytest
 
 from wrappy._core.batch import Queued
 from wrappy.errors import ConfigError, JournalError, KeyInUseError
-from wrappy.lighter import lane as lanes
 from wrappy.lighter.config import DealerConfig
-from wrappy.lighter.journal import Journal, SendStage
-from wrappy.lighter.key_lock import KeyLock
-from wrappy.lighter.lane import KeyLane, Turn, state_folder
+from wrappy.lighter.persistence.journal import Journal, SendStage
+from wrappy.lighter.persistence.key_lock import KeyLock
+from wrappy.lighter.sending import lane as lanes
+from wrappy.lighter.sending.lane import KeyLane, Turn, state_folder
 from wrappy.protocol.intents import CancelOrder, CreateGroupedOrders, CreateOrder
 from wrappy.signing.null import NullSigner
 from wrappy.signing.worker import signing_thread

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from wrappy.errors import ConfigError, UsageError
-from wrappy.lighter.limiter import RequestPace
+from wrappy.lighter.pacing.limiter import RequestPace
 from wrappy.protocol.tiers import TIERS, tier_of
 
 SEND = "/api/v1/sendTx"

@@ -9,13 +9,13 @@ import pytest
 
 from wrappy import CredentialsError, LighterDealer, VenueUnavailableError, WsInfo
 from wrappy.lighter.config import DealerConfig
-from wrappy.lighter.lane import LARGEST_BATCH, KeyLane
 from wrappy.lighter.link import (
     ExchangeLink,
     acquire_link,
     release_link,
 )
-from wrappy.lighter.token import Token
+from wrappy.lighter.sending.lane import LARGEST_BATCH, KeyLane
+from wrappy.lighter.wire.token import Token
 
 DETAILS, KEYS = "/api/v1/orderBookDetails", "/api/v1/apikeys"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from wrappy.errors import AuthRejectedError
-from wrappy.lighter.account import ACTIVE_ORDERS_PATH, INACTIVE_ORDERS_PATH
-from wrappy.lighter.order_search import (
+from wrappy.lighter.asking.account import ACTIVE_ORDERS_PATH, INACTIVE_ORDERS_PATH
+from wrappy.lighter.asking.order_search import (
     MOST_PAGES,
     CreatedOrder,
     OrderSearch,

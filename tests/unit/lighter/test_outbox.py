@@ -16,9 +16,9 @@ from wrappy import (
 )
 from wrappy.errors import JournalError
 from wrappy.lighter.config import DealerConfig
-from wrappy.lighter.doors import SendReply
-from wrappy.lighter.outbox import Outbox
-from wrappy.lighter.sender import Sent
+from wrappy.lighter.sending.outbox import Outbox
+from wrappy.lighter.sending.sender import Sent
+from wrappy.lighter.wire.doors import SendReply
 from wrappy.model import OrderStatus
 from wrappy.protocol.intents import (
     CancelOrder,

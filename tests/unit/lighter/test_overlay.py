@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from wrappy.errors import BookGapError
-from wrappy.lighter.overlay import ROWS_KEPT, BookView, OverlayState
+from wrappy.lighter.streaming.overlay import ROWS_KEPT, BookView, OverlayState
 from wrappy.model import Market
 
 ETH = Market("ETH", 0, 2, 4)

@@ -8,7 +8,7 @@ import pytest
 
 from wrappy._core.stream import StreamState
 from wrappy.errors import BookGapError, ConfigError, UsageError
-from wrappy.lighter.prices import ReferencePrices
+from wrappy.lighter.trading.prices import ReferencePrices
 from wrappy.model import Market, PriceLevel
 
 ETH = Market("ETH", 0, 2, 4)

@@ -8,7 +8,7 @@ import pytest
 
 from wrappy._core.orders import OrderTable
 from wrappy.errors import ProtocolError
-from wrappy.lighter.reading import (
+from wrappy.lighter.asking.reading import (
     account_in,
     balance_in,
     decimal,

@@ -9,8 +9,8 @@ import pytest
 from wrappy import UsageError
 from wrappy._core.orders import OrderEvent, OrderTable
 from wrappy._core.receipts import TransactionFate, TransactionReport
-from wrappy.lighter.reading import report_order
-from wrappy.lighter.receipts import Receipts
+from wrappy.lighter.asking.reading import report_order
+from wrappy.lighter.sending.receipts import Receipts
 from wrappy.model import Market, ReceiptStage
 
 COI = 7

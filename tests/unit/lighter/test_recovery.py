@@ -22,10 +22,11 @@ from wrappy import (
     UnknownOrdersError,
     VenueError,
 )
-from wrappy.lighter import left_orders, order_search
-from wrappy.lighter.journal import Journal, JournalEntry, SendStage
-from wrappy.lighter.lane import KeyLane
-from wrappy.lighter.recovery import check_open_orders, recover
+from wrappy.lighter.asking import order_search
+from wrappy.lighter.persistence.journal import Journal, JournalEntry, SendStage
+from wrappy.lighter.restart import left_orders
+from wrappy.lighter.restart.recovery import check_open_orders, recover
+from wrappy.lighter.sending.lane import KeyLane
 from wrappy.protocol.intents import SignedTx, TxType
 from wrappy.protocol.markets import BUNDLED_MARKETS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wrappy._core.batch import BatchQueue
-from wrappy.lighter.routing import KeyRoutes, created_by
+from wrappy.lighter.sending.routing import KeyRoutes, created_by
 from wrappy.model import OrderType, TimeInForce
 from wrappy.protocol.intents import (
     CancelAllOrders,

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from wrappy.errors import LaneHeldError, RateLimitedError
-from wrappy.lighter.journal import Journal, JournalEntry, SendStage
-from wrappy.lighter.limiter import RequestPace
-from wrappy.lighter.seeding import patiently, seed, sent_lately
+from wrappy.lighter.pacing.limiter import RequestPace
+from wrappy.lighter.persistence.journal import Journal, JournalEntry, SendStage
+from wrappy.lighter.restart.seeding import patiently, seed, sent_lately
 from wrappy.runner.virtual_time import run_virtual
 
 PLACE = {"base_url": "http://127.0.0.1:8080", "account_index": 5}

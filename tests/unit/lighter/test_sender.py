@@ -23,10 +23,10 @@ from wrappy.errors import (
     SendOutcomeUnknownError,
 )
 from wrappy.lighter.config import DealerConfig
-from wrappy.lighter.doors import SendReply
 from wrappy.lighter.link import ExchangeLink
-from wrappy.lighter.sender import Listeners, Sender
-from wrappy.lighter.way import TX_NOT_FOUND
+from wrappy.lighter.sending.sender import Listeners, Sender
+from wrappy.lighter.sending.way import TX_NOT_FOUND
+from wrappy.lighter.wire.doors import SendReply
 from wrappy.protocol.codes import error_for
 from wrappy.protocol.intents import CancelOrder, CreateOrder
 from wrappy.protocol.tiers import QUOTA_EXHAUSTED_WORDS

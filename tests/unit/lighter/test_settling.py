@@ -20,13 +20,13 @@ from wrappy.errors import (
     VenueError,
 )
 from wrappy.lighter.config import DealerConfig
-from wrappy.lighter.doors import SendReply
-from wrappy.lighter.doubts import DoubtfulBatch
-from wrappy.lighter.fences import SignedInDoubt
 from wrappy.lighter.link import ExchangeLink
-from wrappy.lighter.sender import Listeners, Sender
-from wrappy.lighter.settling import is_carried_out, stage_of_verdict
-from wrappy.lighter.way import TX_NOT_FOUND, Way
+from wrappy.lighter.sending.doubts import DoubtfulBatch
+from wrappy.lighter.sending.fences import SignedInDoubt
+from wrappy.lighter.sending.sender import Listeners, Sender
+from wrappy.lighter.sending.settling import is_carried_out, stage_of_verdict
+from wrappy.lighter.sending.way import TX_NOT_FOUND, Way
+from wrappy.lighter.wire.doors import SendReply
 from wrappy.protocol.intents import (
     CancelAllOrders,
     CancelOrder,

@@ -15,8 +15,8 @@ import pytest
 pytest.importorskip("redis", reason="the Redis client comes with an extra")
 
 from wrappy.errors import ConfigError
-from wrappy.lighter.limiter import RequestPace
-from wrappy.lighter.shared_budget import SLOTS, SharedBudget
+from wrappy.lighter.pacing.limiter import RequestPace
+from wrappy.lighter.pacing.shared_budget import SLOTS, SharedBudget
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 needs_server = pytest.mark.skipif(
@@ -269,7 +269,7 @@ def test_a_share_needs_a_process():
 def test_without_the_client_the_extra_is_named():
     code = (
         "import sys; sys.modules['redis'] = None\n"
-        "from wrappy.lighter.shared_budget import SharedBudget\n"
+        "from wrappy.lighter.pacing.shared_budget import SharedBudget\n"
         "SharedBudget('redis://127.0.0.1/0', host='h', owner='o', clock=lambda: 0.0)\n"
     )
     done = subprocess.run(

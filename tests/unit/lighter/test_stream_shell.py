@@ -11,8 +11,8 @@ import pytest
 from wrappy import StreamClosedError
 from wrappy._core.stream import EventKind, StreamSession, StreamState
 from wrappy.errors import ConnectError
-from wrappy.lighter import stream as stream_module
-from wrappy.lighter.stream import SupervisedStream
+from wrappy.lighter.streaming import stream as stream_module
+from wrappy.lighter.streaming.stream import SupervisedStream
 
 
 class ScriptedDoor:

@@ -8,9 +8,9 @@ import pytest
 
 from wrappy._core.orders import OrderEvent, OrderTable
 from wrappy.errors import RequestTimeoutError
-from wrappy.lighter import sweeping
-from wrappy.lighter.reading import report_order
-from wrappy.lighter.sweeping import OrderSweep
+from wrappy.lighter.asking.reading import report_order
+from wrappy.lighter.sending import sweeping
+from wrappy.lighter.sending.sweeping import OrderSweep
 from wrappy.model import OrderStatus
 from wrappy.runner.virtual_time import run_virtual
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from wrappy.errors import SignerError
-from wrappy.lighter.token import LIFETIME_S, Token, TokenSource
+from wrappy.lighter.wire.token import LIFETIME_S, Token, TokenSource
 
 
 class Signer:

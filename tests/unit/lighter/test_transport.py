@@ -18,7 +18,7 @@ from wrappy.errors import (
     VenueError,
     VenueUnavailableError,
 )
-from wrappy.lighter.transport import RestDoor, StreamDoor, read_body
+from wrappy.lighter.wire.transport import RestDoor, StreamDoor, read_body
 
 
 @contextlib.asynccontextmanager

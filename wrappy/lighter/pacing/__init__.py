@@ -1,0 +1,1 @@
+"""How fast: request budgets, one process's or several's, and an account's allowance."""

@@ -1,0 +1,1 @@
+"""What outlives the process: the journal, key locks, order numbers."""

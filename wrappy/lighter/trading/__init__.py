@@ -1,0 +1,1 @@
+"""What a dealer can be asked for: orders of each kind, controls, margin."""

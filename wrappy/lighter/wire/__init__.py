@@ -1,0 +1,1 @@
+"""The way to the exchange: connections, doors for signed transactions, tokens."""
