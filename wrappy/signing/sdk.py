@@ -6,6 +6,8 @@ import json
 import os
 import sys
 import threading
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from wrappy.errors import SignerError
@@ -17,10 +19,15 @@ from wrappy.protocol.intents import (
     SignedTx,
     TxType,
 )
-from wrappy.protocol.transactions import NIL_MARKET_INDEX
+from wrappy.protocol.transactions import DEFAULT_ORDER_EXPIRY, NIL_MARKET_INDEX
 from wrappy.signing.keys import public_key_of, secret_scalar
 from wrappy.signing.sdk_library import OfficialLibrary, library_path, order_list
-from wrappy.signing.unsigned import Identity, refuse_deadline, refuse_unfit
+from wrappy.signing.unsigned import (
+    DEFAULT_ORDER_LIFETIME_MS,
+    Identity,
+    refuse_deadline,
+    refuse_unfit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,7 +179,7 @@ class SdkSigner:
         """
         refuse_unfit(intent, nonce, skip_nonce=skip_nonce)
         key = (int(skip_nonce), nonce, self.api_key_index, self.account_index)
-        function, arguments = _call(intent, key)
+        function, arguments = _call(_of_one_moment(intent), key)
         tx_info, tx_hash = _shared.sign(self, function, arguments)
         return SignedTx(
             tx_type=intent.tx_type,
@@ -210,6 +217,24 @@ class SdkSigner:
         """
         refuse_deadline(deadline_s)
         return _shared.auth_token(self, deadline_s)
+
+
+def _of_one_moment(intent: Intent) -> Intent:
+    """Return an intent whose orders end together where they leave their end open.
+
+    The library looks at its clock for each order of a group and refuses those that
+    differ by the millisecond in between.
+    """
+    if not isinstance(intent, CreateGroupedOrders):
+        return intent
+    end_ms = int(time.time() * 1000) + DEFAULT_ORDER_LIFETIME_MS
+    orders = [
+        replace(order, order_expiry=end_ms)
+        if order.order_expiry == DEFAULT_ORDER_EXPIRY
+        else order
+        for order in intent.orders
+    ]
+    return replace(intent, orders=tuple(orders))
 
 
 def _call(

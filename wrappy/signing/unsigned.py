@@ -46,7 +46,7 @@ MAX_LIFETIME_MS = 86_400_000
 MAX_MARKET_INDEX = 4_095
 """Largest market number the official signer accepts."""
 
-_DEFAULT_ORDER_LIFETIME_MS = 28 * 24 * 3600 * 1000
+DEFAULT_ORDER_LIFETIME_MS = 28 * 24 * 3600 * 1000
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 _MAX_TRANSFER = 2**60 - 1
@@ -275,7 +275,7 @@ def _body_values(intent: Intent, now_ms: int) -> list[Any]:
         return [int(intent.grouping_type), orders]
     values = [int(getattr(intent, name)) for name in intent.__slots__]
     if isinstance(intent, CreateOrder) and intent.order_expiry == DEFAULT_ORDER_EXPIRY:
-        values[-1] = now_ms + _DEFAULT_ORDER_LIFETIME_MS
+        values[-1] = now_ms + DEFAULT_ORDER_LIFETIME_MS
     return values
 
 

@@ -592,3 +592,16 @@ def test_every_export_exists():
 def test_an_unknown_export_is_refused():
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = wrappy.signing.no_such_name
+
+
+@pytest.mark.parametrize("group", [CreateGroupedOrders(1, (LIMIT, STOP)), INTENTS[9]])
+def test_orders_of_a_group_end_together_28_days_from_now(signer, group):
+    for nonce in range(30):
+        before_ms = int(time.time() * 1000)
+        tx = signer.sign(group, nonce=nonce)
+        ends = {
+            order["OrderExpiry"] for order in parse_tx_info(tx.tx_info)["Orders"]
+        } - {0}
+        (end_ms,) = ends
+        after_ms = int(time.time() * 1000)
+        assert before_ms <= end_ms - 28 * 86_400_000 <= after_ms
