@@ -248,6 +248,8 @@ async def test_answers_to_sends_satisfy_the_official_models(desk):
         ("ws_trade_update", "trade/0"),
         ("ws_market_stats_subscribed_single", "market_stats/0"),
         ("ws_market_stats_update_all", "market_stats/all"),
+        ("ws_candle_subscribed", "candle/0/1m"),
+        ("ws_candle_update", "candle/0/1m"),
         ("ws_height_update", "height"),
         ("ws_account_orders_update", "account_orders/0/123456"),
         ("ws_account_all_trades_update", "account_all_trades/123456"),

@@ -15,6 +15,9 @@ from typing import Final
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 """The one spelling of an index: two names of one channel would be two channels."""
 
+RESOLUTIONS: Final = ("1m", "5m", "15m", "30m", "1h", "4h", "12h", "1d")
+"""Lengths of a candle that can be subscribed to (official WebSocket reference)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelKind:
@@ -25,12 +28,16 @@ class ChannelKind:
         parameters: how many indices follow, at most.
         private: whether subscribing needs a token.
         account_at: position of the account index among the parameters, or None.
+        everything: whether `all` may stand for the market.
+        resolution_at: position of a candle's length among the parameters, or None.
     """
 
     name: str
     parameters: int
     private: bool = False
     account_at: int | None = None
+    everything: bool = False
+    resolution_at: int | None = None
 
 
 CHANNELS: Final[dict[str, ChannelKind]] = {
@@ -39,7 +46,10 @@ CHANNELS: Final[dict[str, ChannelKind]] = {
         ChannelKind("order_book", 1),
         ChannelKind("ticker", 1),
         ChannelKind("trade", 1),
-        ChannelKind("market_stats", 1),
+        ChannelKind("market_stats", 1, everything=True),
+        ChannelKind("spot_market_stats", 1, everything=True),
+        ChannelKind("candle", 2, resolution_at=1),
+        ChannelKind("mark_price_candle", 2, resolution_at=1),
         ChannelKind("height", 0),
         ChannelKind("account_all", 1, account_at=0),
         ChannelKind("account_all_positions", 1, account_at=0),
@@ -50,6 +60,8 @@ CHANNELS: Final[dict[str, ChannelKind]] = {
         ChannelKind("account_orders", 2, private=True, account_at=1),
         ChannelKind("account_market", 2, private=True, account_at=1),
         ChannelKind("account_tx", 1, private=True, account_at=0),
+        ChannelKind("account_spot_avg_entry_prices", 1, private=True, account_at=0),
+        ChannelKind("notification", 1, private=True, account_at=0),
     )
 }
 
@@ -84,6 +96,12 @@ class Channel:
             return None
         return int(self.parameters[0]) if self.parameters[0].isdecimal() else None
 
+    @property
+    def resolution(self) -> str | None:
+        """Length of the candles the channel tells of, if it tells of candles."""
+        at = self.kind.resolution_at
+        return None if at is None else self.parameters[at]
+
 
 def parse_channel(text: str) -> Channel | None:
     """Return the channel that `text` names in either spelling, or None."""
@@ -92,11 +110,18 @@ def parse_channel(text: str) -> Channel | None:
     if kind is None or len(parameters) != kind.parameters:
         return None
     for at, parameter in enumerate(parameters):
-        whole = _INDEX.fullmatch(parameter)
-        everything = name == "market_stats" and at == 0 and parameter == "all"
-        if not (whole or everything):
+        if not _fits(kind, at, parameter):
             return None
     return Channel(kind, tuple(parameters))
+
+
+def _fits(kind: ChannelKind, at: int, parameter: str) -> bool:
+    """Whether a parameter may stand at that position."""
+    if at == kind.resolution_at:
+        return parameter in RESOLUTIONS
+    if kind.everything and at == 0 and parameter == "all":
+        return True
+    return _INDEX.fullmatch(parameter) is not None
 
 
 @lru_cache(maxsize=4_096)

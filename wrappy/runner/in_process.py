@@ -388,7 +388,7 @@ class _StreamConnection:
         self._pipes, self._ended = (up, down), False
 
     async def _served(self, socket: ServerSide, down: Pipe) -> None:
-        if await self._exchange.engine.sessions.serve(socket):
+        if await self._exchange.engine.sessions.serve(socket, ip=_IP):
             down.put(End(_ABNORMAL))
 
     async def send(self, frame: bytes) -> None:

@@ -80,9 +80,9 @@ class ServerSide:
     def __init__(self, up: Pipe, down: Pipe) -> None:
         self._up, self._down = up, down
 
-    async def send(self, text: str) -> None:
-        """Send a text frame to the client."""
-        self._down.put(text.encode())
+    async def send(self, frame: str | bytes) -> None:
+        """Send a text or binary frame to the client."""
+        self._down.put(frame.encode() if isinstance(frame, str) else frame)
 
     async def receive(self) -> str | bytes | None:
         """Return the client's next frame.

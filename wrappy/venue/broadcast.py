@@ -12,7 +12,9 @@ import msgspec
 
 from wrappy.protocol.channels import Channel, channel
 from wrappy.venue.account_frames import AccountFrames
+from wrappy.venue.candle_frames import CandleFrames
 from wrappy.venue.events import (
+    Announced,
     BlockMade,
     LevelChanged,
     MarketChanged,
@@ -24,6 +26,7 @@ from wrappy.venue.events import (
 from wrappy.venue.render import (
     render_levels,
     render_market_stats,
+    render_notification,
     render_trade,
 )
 
@@ -41,6 +44,7 @@ FLUSH_US: Final = 50_000
 SNAPSHOT_TRADES: Final = 50
 """Trades in a snapshot; the exchange's own number is not documented."""
 
+_CANDLES: Final = frozenset({"candle", "mark_price_candle"})
 _EMPTY_SIDE: Final = {"price": "", "size": ""}
 
 
@@ -73,6 +77,7 @@ class Broadcast:
         self._sent_nonce: dict[int, int] = {}
         self._tickers: dict[int, tuple[Any, Any]] = {}
         self._flush_at_us: int | None = None
+        self._candles = candles = CandleFrames(floor)
         self._snapshots: dict[str, Callable[[Channel], dict[str, Any]]] = {
             "order_book": self._book_snapshot,
             "ticker": self._ticker_frame,
@@ -88,12 +93,22 @@ class Broadcast:
             "account_market": accounts.account_market_snapshot,
             "account_tx": lambda _: {"txs": []},
             "user_stats": accounts.user_stats,
+            "account_spot_avg_entry_prices": lambda _: {"avg_entry_prices": {}},
+            "notification": lambda _: {"notifs": []},
+            "candle": candles.snapshot,
+            "mark_price_candle": candles.snapshot,
         }
 
     # ------------------------------------------------------------ subscriptions
 
     def exists(self, wanted: Channel) -> bool:
-        """Return whether the channel's market and account exist here."""
+        """Return whether the channel's market and account exist here.
+
+        A kind of channel that nothing here is told on, such as statistics of spot
+        markets, is like one of an unknown market.
+        """
+        if wanted.kind.name not in self._snapshots:
+            return False
         market, account = wanted.market_index, wanted.account_index
         exchange = self._floor.exchange
         return (market is None or market in exchange.markets) and (
@@ -152,9 +167,12 @@ class Broadcast:
                 moved.setdefault(event.account, set()).add(event.market_index)
             elif isinstance(event, MarketChanged):
                 self._restless.add(event.market_index)
-            elif isinstance(event, BlockMade):
-                self._update(channel("height"), {"height": event.height})
+                self._candles.note_mark_price(event.market_index, event.at_us, now_us)
+            else:
+                self._tell_at_once(event)
         trades = [event.trade for event in events if isinstance(event, TradeExecuted)]
+        for trade in trades:
+            self._candles.note_trade(trade, now_us)
         self._tell_orders(orders)
         self._tell_trades(trades)
         self._tell_accounts(moved, orders, trades)
@@ -164,14 +182,39 @@ class Broadcast:
         if (self._levels or self._restless) and self._flush_at_us is None:
             self._flush_at_us = (now_us // FLUSH_US + 1) * FLUSH_US
 
+    def _tell_at_once(self, event: Event) -> None:
+        if isinstance(event, BlockMade):
+            self._update(channel("height"), {"height": event.height})
+        elif isinstance(event, Announced):
+            rows = [render_notification(event)]
+            self._update(channel("notification", event.account), {"notifs": rows})
+
     def due_us(self) -> int | None:
         """Return when held-back changes are to be sent, or None if there are none."""
-        return self._flush_at_us
+        dues = (self._flush_at_us, self._candles.due_us())
+        return min((due for due in dues if due is not None), default=None)
 
     def flush(self, now_us: int) -> None:
-        """Send the book changes and statistics held back until now."""
-        del now_us
-        self._flush_at_us = None
+        """Send the book changes, statistics and candles held back until now."""
+        if self._flush_at_us is not None and self._flush_at_us <= now_us:
+            self._flush_at_us = None
+            self._flush_markets()
+        candles_due_us = self._candles.due_us()
+        if candles_due_us is not None and candles_due_us <= now_us:
+            self._flush_candles()
+
+    def _flush_candles(self) -> None:
+        changed = self._candles.take_changed()
+        for name, audience in self.subscribers.items():
+            kind, _, rest = name.partition("/")
+            if not audience or kind not in _CANDLES:
+                continue
+            about = channel(kind, *rest.split("/"))
+            since_ms = changed.get((kind, about.market_index or 0))
+            if since_ms is not None:
+                self._update(about, self._candles.update(about, since_ms))
+
+    def _flush_markets(self) -> None:
         for index in tuple(self._levels):
             self._flush_book(index)
         restless, self._restless = self._restless, set()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from wrappy.model import Market
     from wrappy.venue.events import Trade
 
@@ -38,7 +40,7 @@ class Candle:
 
     Attributes:
         start_ms: unix milliseconds of its beginning.
-        base: lots traded.
+        base: lots traded, or samples taken of a mark price.
         quote: value traded, 1e-6 USDC.
         last_trade_id: newest trade in it.
     """
@@ -70,14 +72,43 @@ class CandleStore:
 
     def add(self, trade: Trade) -> None:
         """Count one trade."""
-        start_ms = trade.at_us // 1_000 // _MINUTE_MS * _MINUTE_MS
-        minutes = self._minutes.setdefault(trade.market_index, {})
-        bar = Candle(
-            start_ms,
-            *(trade.price,) * 4,
+        self.put(
+            trade.market_index,
+            trade.at_us // 1_000,
+            trade.price,
             base=trade.base,
             quote=trade.quote,
             last_trade_id=trade.trade_id,
+        )
+
+    def put(
+        self,
+        market_index: int,
+        at_ms: int,
+        price: int,
+        *,
+        base: int,
+        quote: int = 0,
+        last_trade_id: int = 0,
+    ) -> None:
+        """Count one price: of a trade, or a mark price with a `base` of 1.
+
+        Args:
+            market_index: the market.
+            at_ms: unix milliseconds.
+            price: ticks.
+            base: lots, or how many samples it is.
+            quote: 1e-6 USDC.
+            last_trade_id: the trade, if it is one.
+        """
+        start_ms = at_ms // _MINUTE_MS * _MINUTE_MS
+        minutes = self._minutes.setdefault(market_index, {})
+        bar = Candle(
+            start_ms,
+            *(price,) * 4,
+            base=base,
+            quote=quote,
+            last_trade_id=last_trade_id,
         )
         if start_ms in minutes:
             minutes[start_ms].absorb(bar)
@@ -99,28 +130,58 @@ class CandleStore:
 
         A count of 0 asks for all of them. A bar without a trade does not exist.
         """
-        minutes = self._minutes.get(market_index, {}).values()
-        bars = []
-        for start, members in groupby(
-            minutes, lambda bar: bar.start_ms // resolution_ms * resolution_ms
-        ):
-            if not start_ms <= start <= end_ms:
-                continue
-            first, *rest = members
-            bar = Candle(
-                start,
-                first.open,
-                first.high,
-                first.low,
-                first.close,
-                first.base,
-                first.quote,
-                first.last_trade_id,
+        bars = [
+            bar
+            for bar in _joined(
+                self._minutes.get(market_index, {}).values(), resolution_ms
             )
-            for later in rest:
-                bar.absorb(later)
-            bars.append(bar)
+            if start_ms <= bar.start_ms <= end_ms
+        ]
         return bars[-min(count or MOST_CANDLES, MOST_CANDLES) :]
+
+    def newest(
+        self, market_index: int, resolution_ms: int, *, since_ms: int | None = None
+    ) -> list[Candle]:
+        """Return every bar from the one at `since_ms` on, oldest first.
+
+        None asks for the newest bar alone; there is none before the first trade.
+        """
+        minutes = self._minutes.get(market_index, {})
+        if not minutes:
+            return []
+        if since_ms is None:
+            since_ms = next(reversed(minutes))
+        start_ms = since_ms // resolution_ms * resolution_ms
+        # Only the end of a month of minutes is looked at.
+        found = takewhile(
+            lambda bar: bar.start_ms >= start_ms, reversed(minutes.values())
+        )
+        return _joined(reversed(list(found)), resolution_ms)
+
+
+def _joined(minutes: Iterable[Candle], resolution_ms: int) -> list[Candle]:
+    bars = []
+    for start_ms, members in groupby(
+        minutes, lambda bar: bar.start_ms // resolution_ms * resolution_ms
+    ):
+        first, *rest = members
+        bar = replace(first, start_ms=start_ms)
+        for later in rest:
+            bar.absorb(later)
+        bars.append(bar)
+    return bars
+
+
+def render_mark_price_candle(bar: Candle, market: Market) -> dict[str, Any]:
+    """Return one bar of mark prices, as the official schema spells it."""
+    return {
+        "t": bar.start_ms,
+        "o": float(market.price(bar.open)),
+        "h": float(market.price(bar.high)),
+        "l": float(market.price(bar.low)),
+        "c": float(market.price(bar.close)),
+        "sc": bar.base,
+    }
 
 
 def render_candle(bar: Candle, market: Market) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from wrappy.protocol.channels import Channel, parse_channel
+from wrappy.protocol.channels import parse_channel
 from wrappy.protocol.codes import code_message
-from wrappy.protocol.tiers import WS_ACCOUNTS, WS_SUBSCRIPTIONS
+from wrappy.protocol.tiers import WS_INFLIGHT
 from wrappy.venue.answers import (
     batch_lists,
     json_text,
@@ -21,17 +22,19 @@ from wrappy.venue.answers import (
 from wrappy.venue.broadcast import encode
 from wrappy.venue.exchange import Refused
 from wrappy.venue.faults import Occasion, Subject
-from wrappy.venue.limits import message_window
-from wrappy.venue.outgoing import ABNORMAL, Outgoing
+from wrappy.venue.outgoing import ABNORMAL, POLICY_VIOLATION, Outgoing, Ping
 from wrappy.venue.sabotage import subject_of_token
+from wrappy.venue.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from wrappy.protocol.channels import Channel
     from wrappy.venue.broadcast import Broadcast
     from wrappy.venue.fault_rules import Phase
     from wrappy.venue.faults import Firing
     from wrappy.venue.floor import Floor
+    from wrappy.venue.limits import RequestLimits
     from wrappy.venue.outgoing import Socket
     from wrappy.venue.sabotage import Sabotage
 
@@ -41,20 +44,30 @@ CLOSE_PATIENCE_S: Final = 0.5
 
 _INVALID_JSON: Final = 30000
 _INVALID_TYPE: Final = 30001
-_NOT_SUBSCRIBED: Final = 30002
-_ALREADY_SUBSCRIBED: Final = 30003
-_INVALID_CHANNEL: Final = 30005
 _NOT_SUPPORTED: Final = 30006
 _INVALID_DATA: Final = 30007
 _RATE_LIMIT: Final = 30009
-_TOO_MANY_SUBSCRIPTIONS: Final = 23001
-_TOO_MANY_ACCOUNTS: Final = 23002
+_TOO_MANY_IN_FLIGHT: Final = 30010
+_PING_FRAME: Final = "ping/frame"
+_EXPIRED: Final = "invalid auth: expired token"
+
+
+class _Request(NamedTuple):
+    kind: str
+    message: dict[str, Any]
+    handler: Callable[[dict[str, Any]], Awaitable[None]]
+
+    @property
+    def sends(self) -> bool:
+        """Whether it is counted as a transaction, not as a message."""
+        return self.kind.startswith("jsonapi/")
 
 
 class Session:
     """One client's connection.
 
     Attributes:
+        ip: where the client is.
         heard_us: venue time of the client's last frame of any kind.
         stuck: whether the connection has to be cut, because it did not take its
             closing frame or was not to get one.
@@ -67,21 +80,24 @@ class Session:
         broadcast: Broadcast,
         sabotage: Sabotage,
         *,
+        ip: str = "",
         readonly: bool = False,
     ) -> None:
         self._socket = socket
         self._floor = floor
-        self._broadcast = broadcast
         self._sabotage = sabotage
         self._readonly = readonly
+        self.ip = ip
         self.stuck = False
-        self.heard_us = floor.now_us()
+        self.heard_us = self._opened_us = floor.now_us()
         self._out = Outgoing(socket, self.end)
         self._ending: asyncio.Future[tuple[int, str]] = (
             asyncio.get_running_loop().create_future()
         )
-        self._channels: dict[str, tuple[Channel, int | None]] = {}
-        self._messages = None if floor.limits is None else message_window()
+        self._subscriptions = Subscriptions(floor, broadcast, self, self._refuse)
+        self._waiting: deque[_Request] = deque()
+        self._in_flight = 0
+        self._arrived = asyncio.Event()
         self._requests: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
@@ -96,28 +112,36 @@ class Session:
         """Frames that wait to be written; none once the connection is ending."""
         return 0 if self._ending.done() else len(self._out)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing passes any more, and neither side was told."""
+        return self._out.frozen
+
     def offer(self, frame: str) -> None:
         """Queue a channel's frame; a reader too far behind is disconnected instead."""
         if self._ending.done():
             return
-        if not self._sabotage.faults.watches("push"):
-            self._out.put(frame)
-            return
-        channel = _channel_in(frame)
-        account = None if channel is None else channel.account_index
-        subject = Subject(account)
-        occasion = Occasion(
-            "stream",
-            "push",
-            channel="" if channel is None else channel.request_name,
-            look=lambda: subject,
-        )
-        firings = self._sabotage.faults.decide(occasion)
-        for firing in firings:
-            self._sabotage.perform(firing, lambda: subject, "")
-        self._out.put_faulty(frame, firings, is_answer=False)
+        firings: list[Firing] = []
+        if self._sabotage.faults.watches("push") and not self.frozen:
+            firings = self._sabotage.pushed(frame, self._age_ms())
+        self._out.put_pushed(frame, firings)
         if any(firing.act == "expire_token" for firing in firings):
             self.drop_expired(None)
+
+    def tick(self) -> None:
+        """Let go wrong what goes wrong as time passes."""
+        if self._ending.done() or self.frozen:
+            return
+        for firing in self._sabotage.ticked(self._age_ms()):
+            if firing.act == "close":
+                self.end(firing.rule.code, "a fault")
+            elif firing.act == "freeze":
+                self._out.freeze()
+            elif firing.act == "expire_token":
+                self.drop_expired(None)
+
+    def _age_ms(self) -> int:
+        return (self._floor.now_us() - self._opened_us) // 1_000
 
     def say(self, frame: str) -> None:
         """Queue a frame that answers or announces something."""
@@ -135,21 +159,25 @@ class Session:
     async def run(self) -> None:
         """Serve the client until either side ends the connection."""
         self.say(encode({"session_id": str(uuid.uuid4()), "type": "connected"}))
-        reader = asyncio.create_task(self._read(), name="wrappy-venue-reader")
-        writer = asyncio.create_task(self._out.write(), name="wrappy-venue-writer")
-        endings: set[asyncio.Future[Any]] = {reader, writer, self._ending}
+        tasks: list[asyncio.Task[None]] = [
+            asyncio.create_task(self._read(), name="wrappy-venue-reader"),
+            asyncio.create_task(self._out.write(), name="wrappy-venue-writer"),
+        ]
+        if self._floor.limits is not None:
+            work = asyncio.create_task(self._work(), name="wrappy-venue-worker")
+            tasks.append(work)
+        endings: set[asyncio.Future[Any]] = {*tasks, self._ending}
         try:
             await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.end(GOING_AWAY, "")
-            reader.cancel()
-            writer.cancel()
-            outcomes = await asyncio.gather(reader, writer, return_exceptions=True)
-            for channel, _ in self._channels.values():
-                self._broadcast.leave(channel, self)
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            self._subscriptions.end_all()
             self._out.clear()
         code, reason = self._ending.result()
-        if code == ABNORMAL:
+        if code == ABNORMAL or self.frozen:
             self.stuck = True
         else:
             await self._close(code, reason)
@@ -167,11 +195,21 @@ class Session:
     async def _read(self) -> None:
         while True:
             message = await self._socket.receive()
+            if self.frozen:
+                continue
             self.heard_us = self._floor.now_us()
             if isinstance(message, str):
                 await self._receive(message)
+            elif isinstance(message, Ping):
+                await self._answer_ping(message)
             elif message is not None:
                 self._refuse(_INVALID_JSON)
+
+    async def _answer_ping(self, ping: Ping) -> None:
+        async def pong(_: dict[str, Any]) -> None:
+            await ping.answer()
+
+        await self._perform(_Request(_PING_FRAME, {}, pong))
 
     # ---------------------------------------------------------------- requests
 
@@ -194,24 +232,45 @@ class Session:
         if self._floor.failure is not None:
             self._refuse(29500)
             return
-        sends = str(kind).startswith("jsonapi/")  # counted as transactions
-        if not sends and self._too_many_messages():
-            self._refuse(_RATE_LIMIT)
-            return
+        request = _Request(str(kind), message, handler)
+        if self._floor.limits is None:
+            await self._perform(request)
+        else:
+            self._line_up(request, self._floor.limits)
+
+    def _line_up(self, request: _Request, limits: RequestLimits) -> None:
+        if not request.sends:
+            if limits.message(self.ip, now=self.heard_us / 1_000_000):
+                self._refuse(_RATE_LIMIT)
+                return
+            if self._in_flight >= WS_INFLIGHT:
+                self._refuse(_TOO_MANY_IN_FLIGHT)
+                return
+            self._in_flight += 1
+        self._waiting.append(request)
+        self._arrived.set()
+
+    async def _work(self) -> None:
+        # Apart from the reader, or nobody would see how many requests are waiting.
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                request = self._waiting.popleft()
+                await self._perform(request)
+                self._in_flight -= not request.sends
+
+    async def _perform(self, request: _Request) -> None:
         self._floor.catch_up()
         if self._sabotage.faults.watches("request"):
-            await self._tampered(str(kind), message, handler)
+            await self._tampered(request)
         else:
-            await handler(message)
+            await request.handler(request.message)
 
     # ------------------------------------------------------------------ faults
 
-    async def _tampered(
-        self,
-        kind: str,
-        message: dict[str, Any],
-        handler: Callable[[dict[str, Any]], Awaitable[None]],
-    ) -> None:
+    async def _tampered(self, request: _Request) -> None:
+        kind, message, handler = request
         twice = False
         for firing in self._firings("request", kind, message):
             if firing.act == "delay":
@@ -223,6 +282,9 @@ class Session:
                 return
             elif firing.act == "close":
                 self.end(firing.rule.code, "a fault")
+                return
+            elif firing.act == "freeze":
+                self._out.freeze()
                 return
             elif firing.act == "stall":
                 return
@@ -247,6 +309,7 @@ class Session:
             phase,
             kind,
             channel="" if wanted is None else wanted.request_name,
+            age_ms=self._age_ms(),
             look=look,
         )
         firings = self._sabotage.faults.decide(occasion)
@@ -270,10 +333,6 @@ class Session:
 
     # ---------------------------------------------------------------- messages
 
-    def _too_many_messages(self) -> bool:
-        window = self._messages
-        return window is not None and window.offer(1, self.heard_us / 1_000_000) > 0
-
     def _refuse(self, code: int, message: str = "", **extra: Any) -> None:
         words = message or code_message(code)
         self.say(encode({"error": {"code": code, "message": words}, **extra}))
@@ -285,77 +344,32 @@ class Session:
         pass  # hearing it was all
 
     async def _subscribe(self, message: dict[str, Any]) -> None:
-        text, token = message.get("channel"), message.get("auth")
-        wanted = parse_channel(text) if isinstance(text, str) else None
-        if wanted is None or not self._broadcast.exists(wanted):
-            self._refuse(_INVALID_CHANNEL, f"Invalid Channel:  ({text})")
-            return
-        if wanted.request_name in self._channels:
-            self._refuse(
-                _ALREADY_SUBSCRIBED, f"Already Subscribed to : {wanted.reply_name}"
-            )
-            return
-        if len(self._channels) >= WS_SUBSCRIPTIONS:
-            self._refuse(_TOO_MANY_SUBSCRIPTIONS)
-            return
-        if self._too_many_accounts(wanted):
-            self._refuse(_TOO_MANY_ACCOUNTS)
-            return
-        deadline_us = None
-        if self._needs_token(wanted):
-            try:
-                deadline_us = await self._check_token(wanted, token)
-            except Refused as error:
-                self._refuse(error.code, error.message, channel=wanted.reply_name)
-                return
-            self._floor.catch_up()
-        self._channels[wanted.request_name] = (wanted, deadline_us)
-        self._broadcast.join(wanted, self)
-
-    def _needs_token(self, wanted: Channel) -> bool:
-        if wanted.account_index is None:
-            return False
-        return wanted.kind.private or not self._floor.settings.public_account_channels
-
-    async def _check_token(self, wanted: Channel, token: object) -> int:
-        if not isinstance(token, str) or not token:
-            raise Refused(20013, "invalid auth: auth is required")
-        parsed = await self._floor.authenticate(token, wanted.account_index or 0)
-        return parsed.deadline_s * 1_000_000
-
-    def _too_many_accounts(self, wanted: Channel) -> bool:
-        accounts = {channel.account_index for channel, _ in self._channels.values()}
-        accounts |= {wanted.account_index}
-        return len(accounts - {None}) > WS_ACCOUNTS
+        await self._subscriptions.add(message.get("channel"), message.get("auth"))
 
     async def _unsubscribe(self, message: dict[str, Any]) -> None:
-        text = message.get("channel")
-        wanted = parse_channel(text) if isinstance(text, str) else None
-        if wanted is None:
-            self._refuse(_INVALID_CHANNEL, f"Invalid Channel:  ({text})")
-            return
-        if not self._leave(wanted):
-            self._refuse(_NOT_SUBSCRIBED, f"Not Subscribed to : {wanted.reply_name}")
-            return
-        self.say(encode({"type": "unsubscribed", "channel": wanted.reply_name}))
+        left = self._subscriptions.remove(message.get("channel"))
+        if left is not None:
+            self._say_unsubscribed(left)
 
-    def _leave(self, channel: Channel) -> bool:
-        self._broadcast.leave(channel, self)
-        return self._channels.pop(channel.request_name, None) is not None
+    def _say_unsubscribed(self, channel: Channel) -> None:
+        self.say(encode({"type": "unsubscribed", "channel": channel.reply_name}))
 
     def drop_expired(self, now_us: int | None) -> None:
-        """Unsubscribe what was opened with a token that has expired since.
+        """End what was opened with a token that has expired since, as is set.
 
-        None takes every token for expired.
+        None takes every token for expired; that ends subscriptions even where an
+        expired token is set to be kept.
         """
-        for channel, deadline_us in tuple(self._channels.values()):
-            if deadline_us is None:
-                continue
-            if now_us is None or deadline_us <= now_us:
-                self._leave(channel)
-                self.say(
-                    encode({"type": "unsubscribed", "channel": channel.reply_name})
-                )
+        ended = self._subscriptions.end_expired(now_us)
+        way = self._floor.settings.expired_token
+        if ended and way == "close":
+            self.end(POLICY_VIOLATION, "token expired")
+            return
+        for channel in ended:
+            if way == "error":
+                self._subscriptions.refuse_token(channel, _EXPIRED)
+            else:
+                self._say_unsubscribed(channel)
 
     # ------------------------------------------------------------ transactions
 
@@ -428,9 +442,3 @@ def _subject(message: dict[str, Any], wanted: Channel | None) -> Subject:
         return Subject(wanted.account_index)
     token = message.get("auth")
     return subject_of_token(token if isinstance(token, str) else "")
-
-
-def _channel_in(frame: str) -> Channel | None:
-    # The head of a frame is written last, so that no body can pass for it.
-    _, _, after = frame.rpartition('"channel":"')
-    return parse_channel(after.partition('"')[0])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from wrappy.errors import ConfigError, UsageError
 from wrappy.protocol.markets import BUNDLED_MARKETS, find_market
 from wrappy.venue.accounts import make_accounts, open_accounts
 from wrappy.venue.answers import Answers
 from wrappy.venue.clocks import SteppedClock, WallClock
-from wrappy.venue.exchange import Exchange
+from wrappy.venue.exchange import Exchange, Refused
 from wrappy.venue.faults import Faults
 from wrappy.venue.floor import Floor
 from wrappy.venue.flow import SyntheticFlow, merge
@@ -181,6 +184,60 @@ class Engine:
         """WebSocket connections that are open now."""
         return len(self.sessions.sessions)
 
+    # ------------------------------------------------------------- at the desk
+
+    def announce(self, account: int, kind: str, content: Mapping[str, Any]) -> str:
+        """Send an account a notification; return the notification's id.
+
+        Args:
+            account: index of a user's account.
+            kind: such as `liquidation`, `deleverage` or `announcement` (official
+                WebSocket reference).
+            content: what it tells: anything that JSON can say.
+
+        Raises:
+            ConfigError: there is no such account, or JSON cannot say that.
+        """
+        self._check_account(account)
+        return self._floor.announce(account, _kind(kind), _plain(content))
+
+    def read_only_token(
+        self, account: int, *, life_s: int = 30 * 86_400, sub_accounts: bool = False
+    ) -> str:
+        """Return a new token that lets its bearer read an account, and no more.
+
+        Args:
+            account: index of a user's account.
+            life_s: seconds, a day to ten years (official API documentation).
+            sub_accounts: whether it opens that owner's other accounts as well.
+
+        Raises:
+            ConfigError: no such account, a life out of bounds, or ten tokens already.
+        """
+        self._check_account(account)
+        try:
+            return self._floor.create_read_only_token(
+                account, life_s=life_s, sub_accounts=sub_accounts
+            )
+        except Refused as error:
+            raise ConfigError(f"life_s: {life_s}: {error.message}") from error
+
+    def revoke_token(self, token: str) -> None:
+        """Make a read-only token worthless.
+
+        Raises:
+            ConfigError: it is none of this exchange's.
+        """
+        try:
+            self._floor.revoke_read_only_token(token)
+        except Refused as error:
+            raise ConfigError(f"token: {error.message}") from error
+
+    def _check_account(self, account: int) -> None:
+        if account not in [owner.account_index for owner in self._accounts]:
+            known = [owner.account_index for owner in self._accounts]
+            raise ConfigError(f"account: {account!r} is none of {known}")
+
     # ---------------------------------------------------------------- lifetime
 
     async def __aenter__(self: _EngineT) -> _EngineT:  # noqa: PYI019 - typing.Self needs 3.11
@@ -314,6 +371,23 @@ class Engine:
         ):
             await asyncio.sleep(0)
         self.sessions.drop_laggards(_MOST_BACKLOG)
+
+
+def _kind(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"kind: {value!r} is no text; give 'announcement'")
+    return value
+
+
+def _plain(content: object) -> dict[str, Any]:
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"content: {type(content).__name__} is no JSON object")
+    try:
+        # A copy: what was announced cannot change afterwards.
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(dict(content)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"content: JSON cannot say it: {error}") from error
+    return plain
 
 
 def _symbols(symbols: Sequence[str] | None, tape: Path | None) -> tuple[str, ...]:

@@ -179,6 +179,23 @@ class FaultFired:
     api_key_index: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An account was sent a notification.
+
+    Attributes:
+        notification_id: unique among all.
+        kind: liquidation, deleverage or announcement.
+        content: what it tells, in JSON's types.
+    """
+
+    at_us: int
+    notification_id: str
+    account: int
+    kind: str
+    content: Mapping[str, Any]
+
+
 Event: TypeAlias = (
     TxAccepted
     | TxRefused
@@ -190,6 +207,7 @@ Event: TypeAlias = (
     | MarketChanged
     | BlockMade
     | FaultFired
+    | Announced
 )
 
 

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-Phase = Literal["request", "after_accept", "reply", "push"]
+Phase = Literal["request", "after_accept", "reply", "push", "tick"]
 """When: before the exchange sees a request, after it has accepted transactions,
-before an answer leaves, before a frame of a channel leaves."""
+before an answer leaves, before a frame of a channel leaves, or as time passes over an
+open WebSocket, ten times a second."""
 
 Act = Literal[
     "drop",
@@ -32,6 +33,10 @@ Act = Literal[
     "shutdown",
     "expire_token",
     "bump_nonce",
+    "huge",
+    "nonce_gap",
+    "offset_jump",
+    "freeze",
 ]
 
 Door = Literal["rest", "stream"]
@@ -39,6 +44,7 @@ Door = Literal["rest", "stream"]
 CERTAIN: Final = 1_000_000
 """A probability of one, in millionths."""
 MOST_DELAY_MS: Final = 86_400_000
+MOST_BYTES: Final = 100_000_000
 STATUSES: Final = range(300, 600)
 _CLOSE_CODES: Final = range(1_000, 5_000)
 
@@ -49,17 +55,18 @@ POSSIBLE: Final[dict[tuple[str, str], frozenset[str]]] = {
     | {"expire_token"},
     ("stream", "request"): _ANYWHERE
     | {"drop", "delay", "dup", "status", "stall", "bump_nonce"}
-    | {"expire_token", "close"},
+    | {"expire_token", "close", "freeze"},
     ("rest", "after_accept"): _ANYWHERE | {"silent_drop", "bump_nonce"},
     ("stream", "after_accept"): _ANYWHERE | {"silent_drop", "bump_nonce", "close"},
     ("rest", "reply"): _ANYWHERE
     | {"drop", "delay", "reorder", "truncate", "garbage", "status", "stall"},
     ("stream", "reply"): _ANYWHERE
     | {"drop", "delay", "dup", "reorder", "truncate", "garbage", "status"}
-    | {"stall", "close"},
+    | {"stall", "close", "huge", "freeze"},
     ("stream", "push"): _ANYWHERE
     | {"drop", "delay", "dup", "reorder", "truncate", "garbage", "close"}
-    | {"expire_token"},
+    | {"expire_token", "huge", "nonce_gap", "offset_jump", "freeze"},
+    ("stream", "tick"): _ANYWHERE | {"close", "expire_token", "freeze"},
 }
 """Which acts can be done where."""
 
@@ -72,8 +79,10 @@ class FaultRule:
         act: what happens; see the table in the documentation.
         phase: when.
         path: REST path, such as `/api/v1/sendTx`, or the type of a WebSocket
-            message, such as `jsonapi/sendtx`; a `*` at the end stands for any rest.
-            None matches all.
+            message, such as `jsonapi/sendtx`, `ping`, or `ping/frame` for one of the
+            protocol; for a push the type of the frame, such as
+            `subscribed/order_book`. A `*` at the end stands for any rest. None
+            matches all.
         channel: channel as subscribed, such as `account_orders/0/1`, or only its
             first part; None matches all.
         account: index of the account concerned, or None.
@@ -82,13 +91,18 @@ class FaultRule:
         every: only each such match: 3 means the third, the sixth and so on.
         probability: chance of each remaining match, in millionths.
         times: most firings; None for no bound.
+        after_ms: only on WebSockets that have been open for so long.
         delay_ms: how long for `delay` and `reorder`, and how long after its
             announcement a `shutdown` closes the connections.
         spread_ms: up to so much more delay, drawn evenly.
         code: HTTP status, error code of a WebSocket, or close code.
         html: whether the body of a `status` is a page rather than JSON.
         skew_ms: by how much the venue's clock jumps, either way.
-        count: how many nonces `bump_nonce` spends.
+        count: how many nonces `bump_nonce` spends, and by how much `nonce_gap` and
+            `offset_jump` go wrong.
+        size_bytes: least length of a `huge` frame.
+        binary: whether `garbage` on a WebSocket is a binary frame of any bytes,
+            rather than text.
 
     Raises:
         ConfigError: the rule cannot work; the message names the field.
@@ -104,12 +118,15 @@ class FaultRule:
     every: int | None = None
     probability: int = CERTAIN
     times: int | None = None
+    after_ms: int = 0
     delay_ms: int = 0
     spread_ms: int = 0
     code: int = 0
     html: bool = False
     skew_ms: int = 0
     count: int = 1
+    size_bytes: int = 10_000_000
+    binary: bool = False
 
     def __post_init__(self) -> None:
         _one_of("act", self.act, get_args(Act))
@@ -132,19 +149,32 @@ class FaultRule:
                 raise ConfigError(f"{name}: {text!r} is no text; leave it out for all")
         for name, low, high in _BOUNDS:
             _within(name, getattr(self, name), low, high)
-        if not isinstance(self.html, bool):
-            raise ConfigError(f"html: {self.html!r} is neither true nor false")
+        for name in ("html", "binary"):
+            flag = getattr(self, name)
+            if not isinstance(flag, bool):
+                raise ConfigError(f"{name}: {flag!r} is neither true nor false")
+        self._check_place()
         self._check_together()
+
+    def _check_place(self) -> None:
+        if self.path is not None and "*" in self.path[:-1]:
+            raise ConfigError(f"path: {self.path!r} may have a * at its end only")
+        if self.phase == "push" and self._only_rest():
+            raise ConfigError(
+                f"path: {self.path!r} is none of a push; give channel, or the type of "
+                "a frame such as 'update/trade'"
+            )
+        if self.phase == "tick" and (self.path, self.channel) != (None, None):
+            name = "channel" if self.path is None else "path"
+            raise ConfigError(f"{name}: a tick has none; leave it out")
+        if self.channel is not None and self.phase in ("after_accept", "reply"):
+            raise ConfigError(f"channel: there is none at {self.phase!r}; give path")
+        if self.after_ms and self._only_rest():
+            raise ConfigError("after_ms: only WebSockets have an age; leave it out")
 
     def _check_together(self) -> None:
         if self.nth is not None and self.every is not None:
             raise ConfigError("every: cannot go with nth; give one of them")
-        if self.path is not None and "*" in self.path[:-1]:
-            raise ConfigError(f"path: {self.path!r} may have a * at its end only")
-        if self.path is not None and self.phase == "push":
-            raise ConfigError("path: a push has none; give channel instead")
-        if self.channel is not None and self.phase in ("after_accept", "reply"):
-            raise ConfigError(f"channel: there is none at {self.phase!r}; give path")
         if self.act == "status" and self.code == 0:
             raise ConfigError("code: is required, such as 503")
         if self.act == "close" and self.code not in _CLOSE_CODES:
@@ -168,11 +198,13 @@ _BOUNDS: Final[tuple[tuple[str, int | None, int], ...]] = (
     ("every", 1, _WHOLE),
     ("probability", 0, CERTAIN),
     ("times", 1, _WHOLE),
+    ("after_ms", 0, MOST_DELAY_MS),
     ("delay_ms", 0, MOST_DELAY_MS),
     ("spread_ms", 0, MOST_DELAY_MS),
     ("code", 0, 99_999),
     ("skew_ms", -MOST_DELAY_MS, MOST_DELAY_MS),
     ("count", 1, 1_000),
+    ("size_bytes", 1, MOST_BYTES),
 )
 _OPTIONAL: Final = frozenset({"account", "tx_type", "nth", "every", "times"})
 

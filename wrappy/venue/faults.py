@@ -25,9 +25,15 @@ REORDER_PATIENCE_MS: Final = 1_000
 `delay_ms` says otherwise."""
 
 _LAST: Final = frozenset(
-    {"drop", "reorder", "truncate", "garbage", "status", "close", "stall"}
+    {"drop", "reorder", "truncate", "garbage", "status", "close", "stall", "freeze"}
 )
 """Acts after which no other rule is asked: there is nothing left to do it to."""
+
+_TOUCHED: Final[dict[str, str]] = {
+    "nonce_gap": "update/order_book",
+    "offset_jump": "/order_book",
+}
+"""Endings of the frame types that these acts can be done to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,9 @@ class Occasion:
     Attributes:
         door: where.
         phase: when.
-        path: REST path or type of a WebSocket message; empty for a push.
+        path: REST path, type of a WebSocket message, or type of a pushed frame.
         channel: channel of a push or of a subscription; else empty.
+        age_ms: how long the WebSocket has been open; 0 over REST.
         look: finds out whom it is about; called only when a rule asks for it.
     """
 
@@ -64,6 +71,7 @@ class Occasion:
     phase: Phase
     path: str = ""
     channel: str = ""
+    age_ms: int = 0
     look: Callable[[], Subject] = lambda: NOBODY
 
 
@@ -222,7 +230,9 @@ class Faults:
             delay_ms += armed.chance.randint(0, rule.spread_ms)
         if rule.act == "reorder":
             delay_ms = delay_ms or REORDER_PATIENCE_MS
-        where = occasion.path or occasion.channel
+        where = occasion.path
+        if occasion.phase == "push":
+            where = occasion.channel or where
         self.record(
             FaultFired(
                 self.now_us(),
@@ -245,6 +255,12 @@ def _fits(rule: FaultRule, occasion: Occasion) -> bool:
         return False
     if rule.act == "status" and occasion.door == "rest" and rule.code not in STATUSES:
         return False
+    if not occasion.path.endswith(_TOUCHED.get(rule.act, "")):
+        return False
+    return rule.after_ms <= occasion.age_ms and _is_there(rule, occasion)
+
+
+def _is_there(rule: FaultRule, occasion: Occasion) -> bool:
     if rule.path is not None:
         start = rule.path.removesuffix("*")
         exact = start == rule.path
@@ -274,3 +290,8 @@ def garbled(text: bytes, seed: int) -> bytes:
     chance = random.Random(seed)
     letters = b"!#$%&()*+-./:;<=>?@^_`|~"
     return b"%" + bytes(chance.choices(letters, k=max(0, len(text) - 1)))
+
+
+def noise(length: int, seed: int) -> bytes:
+    """Return so many arbitrary bytes, the first of which begins no UTF-8 text."""
+    return b"\xff" + random.Random(seed).randbytes(max(0, length - 1))

@@ -6,21 +6,20 @@ calls `run_until`, and everything due happens in order.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wrappy.protocol.tiers import QUOTA_EXHAUSTED_WORDS, TIERS
 from wrappy.venue.candles import CandleStore
 from wrappy.venue.clocks import LoopClock, SteppedClock
-from wrappy.venue.events import TradeExecuted
+from wrappy.venue.events import Announced, TradeExecuted
 from wrappy.venue.exchange import Refused
 from wrappy.venue.gate import Gate
 from wrappy.venue.limits import RequestLimits, VolumeQuota
 from wrappy.venue.statements import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from wrappy.signing.auth_token import AuthToken
     from wrappy.venue.accounts import Account
     from wrappy.venue.clocks import Clock
     from wrappy.venue.events import Event
@@ -91,6 +90,7 @@ class Floor:
             threaded=not isinstance(clock, LoopClock),
         )
         self._audience: Audience | None = None
+        self._announced = 0
 
     def attach(self, audience: Audience) -> None:
         """Let `audience` hear what happens from now on."""
@@ -214,8 +214,8 @@ class Floor:
             return None
         return self.quota.charge(account.l1_address, tx_types, now=self._now_s())
 
-    async def authenticate(self, token: str, account_index: int) -> AuthToken:
-        """Return the token if it opens that account's private data.
+    async def authenticate(self, token: str, account_index: int) -> int:
+        """Return until when, unix seconds, a token opens an account's private data.
 
         Raises:
             Refused: it does not.
@@ -225,6 +225,41 @@ class Floor:
     def expire_token(self, token: str) -> None:
         """Take a token for expired from now on."""
         self._gate.expire_token(token)
+
+    def create_read_only_token(
+        self, account_index: int, *, life_s: int, sub_accounts: bool
+    ) -> str:
+        """Return a new token that lets its bearer read an account, and no more.
+
+        Raises:
+            Refused: it would live too short or too long, or there are too many.
+        """
+        now_s = self.now_us() // 1_000_000
+        return self._gate.read_only.create(
+            account_index,
+            expires_s=now_s + life_s,
+            sub_accounts=sub_accounts,
+            now_s=now_s,
+        )
+
+    def revoke_read_only_token(self, token: str) -> None:
+        """Make a read-only token worthless.
+
+        Raises:
+            Refused: there is no such token.
+        """
+        self._gate.read_only.revoke(token)
+
+    def announce(self, account: int, kind: str, content: Mapping[str, Any]) -> str:
+        """Send an account a notification; return its number."""
+        self.catch_up()
+        self._announced += 1
+        number = f"{kind}:{account}:{self._announced}"
+        at_us = max(self._at_us, self.now_us())
+        event = Announced(at_us, number, account, kind, content)
+        self.exchange.log.append(event)
+        self._tell([event])
+        return number
 
     # ----------------------------------------------------------------- reading
 

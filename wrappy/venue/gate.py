@@ -23,6 +23,7 @@ from wrappy.signing.transaction_hash import transaction_hash
 from wrappy.signing.verify import verify_auth_token, verify_transaction_hash
 from wrappy.venue.events import TxRefused
 from wrappy.venue.exchange import Exchange, Receipt, Refused
+from wrappy.venue.read_only_tokens import ReadOnlyTokens, parse_read_only_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +56,9 @@ class Gate:
         admit: called with the sender once it is known, and the types of what it
             sends; raises `Refused` when the sender may not send that now.
         threaded: whether there is a worker thread.
+
+    Attributes:
+        read_only: tokens that were made here, and only let read.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Gate:
         )
         self._good_tokens: dict[str, str] = {}
         self._ended_tokens: set[str] = set()
+        self.read_only = ReadOnlyTokens(exchange.accounts, seed=settings.seed)
 
     def close(self) -> None:
         """End the worker thread."""
@@ -154,13 +159,18 @@ class Gate:
         """Take a token for expired from now on, whatever its deadline says."""
         self._ended_tokens.add(token)
 
-    async def authenticate(self, token: str, account_index: int) -> AuthToken:
-        """Return the token if it lets its bearer read that account's private data.
+    async def authenticate(self, token: str, account_index: int) -> int:
+        """Return until when a token lets its bearer read that account's private data.
+
+        Returns:
+            unix seconds.
 
         Raises:
             Refused: 20013, with the reason: malformed, expired, too long-lived, of
                 another account, or not signed by a key of the account.
         """
+        if parse_read_only_token(token) is not None:
+            return self._check_read_only(token, account_index)
         try:
             parsed = parse_auth_token(token)
         except ValueError:
@@ -179,7 +189,17 @@ class Gate:
             raise Refused(INVALID_AUTH, "invalid auth: unknown account or api key")
         if self._settings.verify:
             await self._check_token_signature(token, parsed, key.public_key)
-        return parsed
+        return parsed.deadline_s
+
+    def _check_read_only(self, text: str, account_index: int) -> int:
+        token = self.read_only.find(text)
+        if token is None:
+            raise Refused(INVALID_AUTH, "invalid auth: unknown or revoked token")
+        if token.expires_s <= self._arrive() // 1_000_000 or text in self._ended_tokens:
+            raise Refused(INVALID_AUTH, "invalid auth: expired token")
+        if not self.read_only.opens(token, account_index):
+            raise Refused(INVALID_AUTH, "invalid auth: token of another account")
+        return token.expires_s
 
     async def _check_token_signature(
         self, text: str, token: AuthToken, public_key: str
@@ -195,6 +215,9 @@ class Gate:
 
 def claimed_account(token: str) -> int | None:
     """Return the account a token says it is for, unchecked, or None."""
+    read_only = parse_read_only_token(token)
+    if read_only is not None:
+        return read_only.account_index
     try:
         return parse_auth_token(token).account_index
     except ValueError:

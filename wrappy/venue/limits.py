@@ -42,13 +42,7 @@ __all__ = [
     "WS_SUBSCRIPTIONS",
     "RequestLimits",
     "VolumeQuota",
-    "message_window",
 ]
-
-
-def message_window() -> RollingWindow:
-    """Return the window that counts one WebSocket connection's messages."""
-    return RollingWindow(WS_MESSAGES_PER_MINUTE, WINDOW_S)
 
 
 class RequestLimits:
@@ -102,6 +96,14 @@ class RequestLimits:
     def connect(self, ip: str, *, now: float) -> float:
         """Count a new WebSocket connection."""
         return self._window("connect", ip, CONNECTS_PER_MINUTE).offer(1, now)
+
+    def message(self, ip: str, *, now: float) -> float:
+        """Count a WebSocket message; those that send transactions are not counted.
+
+        All connections of one address share the window (official documentation: the
+        limits are per IP).
+        """
+        return self._window("message", ip, WS_MESSAGES_PER_MINUTE).offer(1, now)
 
     def _window(self, kind: str, key: str, limit: int) -> RollingWindow:
         window = self._windows.get((kind, key))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from wrappy.venue.faults import garbled
+from wrappy.venue.distortion import padded, with_later_offset, with_wrong_begin_nonce
+from wrappy.venue.faults import garbled, noise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from wrappy.venue.faults import Firing
 
@@ -25,17 +27,28 @@ ABNORMAL: Final = 1006
 POLICY_VIOLATION: Final = 1008
 """Close codes; 1006 is never sent: the connection is cut without a word."""
 
-_WITHHELD: Final = frozenset({"drop", "stall", "close", "reorder"})
+_WITHHELD: Final = frozenset({"drop", "stall", "close", "reorder", "freeze"})
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A ping frame of the protocol, which the session may answer or not.
+
+    Attributes:
+        answer: sends the pong that belongs to it.
+    """
+
+    answer: Callable[[], Awaitable[None]]
 
 
 class Socket(Protocol):
     """One connection, as a session needs it."""
 
-    async def send(self, text: str) -> None:
-        """Send a text frame; waits while the client reads too slowly."""
+    async def send(self, frame: str | bytes) -> None:
+        """Send a text or binary frame; waits while the client reads too slowly."""
 
-    async def receive(self) -> str | bytes | None:
-        """Return the next text or binary frame, None for a ping or pong.
+    async def receive(self) -> str | bytes | Ping | None:
+        """Return the next text or binary frame or ping, None for a pong.
 
         Raises:
             ConnectionError: the client is gone.
@@ -45,38 +58,62 @@ class Socket(Protocol):
         """Say goodbye and close."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Huge:
+    """A frame to be blown up when it is written: waiting, it must not take room."""
+
+    frame: str
+    size: int
+
+
 class Outgoing:
     """The queue of one connection.
 
     Args:
         socket: where frames go.
         end: closes the connection with a code and a reason.
+
+    Attributes:
+        frozen: whether nothing is written any more, and nobody told.
     """
 
     def __init__(self, socket: Socket, end: Callable[[int, str], None]) -> None:
         self._socket = socket
         self._end = end
-        self._queue: deque[str | float] = deque()
+        self.frozen = False
+        self._queue: deque[str | bytes | float | _Huge] = deque()
         self._characters = 0
         self._queued = asyncio.Event()
         self._kept: list[str] = []
+        self._later_offset = 0
 
     def __len__(self) -> int:
         return len(self._queue)
 
-    def put(self, frame: str) -> None:
+    def put(self, frame: str | bytes | _Huge) -> None:
         """Queue a frame; a reader too far behind is disconnected instead."""
+        if self.frozen:
+            return
         kept, self._kept = self._kept, []
         # What was held back for this frame to pass it goes out right after it.
-        for text in (frame, *kept):
-            self._queue.append(text)
-            self._characters += len(text)
+        for item in (frame, *kept):
+            self._queue.append(item)
+            self._characters += _length(item)
         self._queued.set()
         if (
             len(self._queue) > MOST_QUEUED_FRAMES
             or self._characters > MOST_QUEUED_CHARACTERS
         ):
             self._end(POLICY_VIOLATION, "slow reader")
+
+    def put_pushed(self, frame: str, firings: Sequence[Firing]) -> None:
+        """Queue a channel's frame, the way that goes wrong if any way does."""
+        if self._later_offset:
+            frame = with_later_offset(frame, self._later_offset)
+        if firings:
+            self.put_faulty(frame, firings, is_answer=False)
+        else:
+            self.put(frame)
 
     def put_faulty(
         self, frame: str, firings: Sequence[Firing], *, is_answer: bool
@@ -89,35 +126,52 @@ class Outgoing:
             is_answer: a lost answer takes the connection with it, a lost frame of a
                 channel is only missing.
         """
-        copies = 1
+        copies, size = 1, 0
+        spoiled: str | bytes = ""
         for firing in firings:
+            rule = firing.rule
             if firing.act == "delay":
                 # One connection has one order: what comes later waits as well.
                 self._queue.append(firing.delay_s)
             elif firing.act == "dup":
                 copies += 1
-            elif firing.act == "truncate":
-                frame = frame[: len(frame) // 2]
-            elif firing.act == "garbage":
-                frame = garbled(frame.encode(), firing.seed).decode()
+            elif firing.act == "nonce_gap":
+                frame = with_wrong_begin_nonce(frame, rule.count)
+            elif firing.act == "offset_jump":
+                # So do all that follow: another server counts offsets of its own.
+                self._later_offset += rule.count
+                frame = with_later_offset(frame, rule.count)
+            elif firing.act == "huge":
+                size = rule.size_bytes
+            elif firing.act in ("truncate", "garbage"):
+                spoiled = _spoiled(frame, firing)
             elif firing.act in _WITHHELD:
                 self._withhold(frame, firing, is_answer=is_answer)
                 return
+        whole = _Huge(frame, size) if size else frame
         for _ in range(copies):
-            self.put(frame)
+            self.put(spoiled or whole)
 
     def _withhold(self, frame: str, firing: Firing, *, is_answer: bool) -> None:
         if firing.act == "reorder":
             self._kept.append(frame)
         elif firing.act == "close":
             self._end(firing.rule.code, "a fault")
+        elif firing.act == "freeze":
+            self.freeze()
         elif firing.act == "drop" and is_answer:
             self._end(ABNORMAL, "")
+
+    def freeze(self) -> None:
+        """Write nothing any more, as if the way to the client were cut."""
+        self.frozen = True
+        self.clear()
 
     def clear(self) -> None:
         """Forget what has not been written."""
         self._queue.clear()
         self._kept.clear()
+        self._characters = 0
 
     async def write(self) -> None:
         """Write for ever.
@@ -128,10 +182,24 @@ class Outgoing:
         while True:
             await self._queued.wait()
             while self._queue:
-                frame = self._queue.popleft()
-                if isinstance(frame, float):
-                    await asyncio.sleep(frame)
+                item = self._queue.popleft()
+                if isinstance(item, float):
+                    await asyncio.sleep(item)
                     continue
-                self._characters -= len(frame)
-                await self._socket.send(frame)
+                self._characters -= _length(item)
+                await self._socket.send(
+                    padded(item.frame, item.size) if isinstance(item, _Huge) else item
+                )
             self._queued.clear()
+
+
+def _length(item: str | bytes | _Huge) -> int:
+    return len(item.frame if isinstance(item, _Huge) else item)
+
+
+def _spoiled(frame: str, firing: Firing) -> str | bytes:
+    if firing.act == "truncate":
+        return frame[: len(frame) // 2]
+    if firing.rule.binary:
+        return noise(len(frame), firing.seed)
+    return garbled(frame.encode(), firing.seed).decode()

@@ -8,6 +8,7 @@ print JSON numbers.
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy._core.scaling import int_to_fixed
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from wrappy.model import Market
     from wrappy.venue.accounts import Account, ApiKey
-    from wrappy.venue.events import Trade
+    from wrappy.venue.events import Announced, Trade
     from wrappy.venue.exchange import TxRecord
     from wrappy.venue.market_state import MarketState
     from wrappy.venue.orders import VenueOrder
@@ -74,6 +75,22 @@ def size_text(base: int, market: Market) -> str:
 def error_body(code: int, message: str = "") -> dict[str, Any]:
     """Return the body of an answer that says no."""
     return {"code": code, "message": message or code_message(code)}
+
+
+def render_notification(event: Announced) -> dict[str, Any]:
+    """Return one notification as its stream prints it, not acknowledged yet."""
+    at = datetime.fromtimestamp(event.at_us // 1_000_000, tz=timezone.utc)
+    told_at = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "id": event.notification_id,
+        "created_at": told_at,
+        "updated_at": told_at,
+        "kind": event.kind,
+        "account_index": event.account,
+        "content": event.content,
+        "ack": False,
+        "acked_at": None,
+    }
 
 
 def render_order(order: VenueOrder, market: Market) -> dict[str, Any]:

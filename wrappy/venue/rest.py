@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from aiohttp import web
@@ -26,13 +26,14 @@ from wrappy.venue.parameters import Parameters, wrong
 from wrappy.venue.render import error_body
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from wrappy.venue.answers import Answers
     from wrappy.venue.faults import Faults
 
 MOST_BODY_BYTES: Final = 256 * 1024
 ADMIN_PATH: Final = "/admin/faults"
+ANNOUNCE_PATH: Final = "/admin/announce"
 
 _UNREADABLE: Final = (ValueError, LookupError, RuntimeError, web.RequestPayloadError)
 """What reading a form raises for one that is malformed, of an unknown character set,
@@ -40,6 +41,13 @@ of an unknown transfer encoding, or badly compressed."""
 _TOO_LARGE: Final = 413
 _FORBIDDEN: Final = 403
 _BAD_REQUEST: Final = 400
+
+
+class Announce(Protocol):
+    """Sends an account a notification."""
+
+    def __call__(self, account: int, kind: str, content: Mapping[str, Any]) -> str:
+        """Return the notification's id."""
 
 
 class RestDoor:
@@ -50,6 +58,7 @@ class RestDoor:
         stream: serves a WebSocket request to `/stream`.
         admin: rules that `/admin/faults` may change, from this machine only; None
             leaves that path out.
+        announce: sends an account a notification, for `/admin/announce`.
     """
 
     def __init__(
@@ -58,10 +67,12 @@ class RestDoor:
         stream: Callable[[web.Request], Awaitable[web.StreamResponse]],
         *,
         admin: Faults | None = None,
+        announce: Announce | None = None,
     ) -> None:
         self._answers = answers
         self._stream = stream
         self._admin = admin
+        self._announce = announce
         self._closing = asyncio.Event()
 
     def application(self) -> web.Application:
@@ -72,6 +83,7 @@ class RestDoor:
         application.router.add_get("/stream", self._streamed)
         if self._admin is not None:
             application.router.add_route("*", ADMIN_PATH, self._administer)
+            application.router.add_route("*", ANNOUNCE_PATH, self._administer)
         application.router.add_route("*", "/{path:.*}", self._serve)
         return application
 
@@ -132,16 +144,13 @@ class RestDoor:
             return _response(refusal(error))
 
     async def _administered(self, request: web.Request) -> dict[str, Any]:
+        if request.path == ANNOUNCE_PATH:
+            return await self._announced(request)
         faults = self._admin
         if faults is None or request.method not in ("GET", "POST", "DELETE"):
             raise wrong("method", "must be GET, POST or DELETE")
         if request.method == "POST":
-            try:
-                values = msgspec.json.decode(await request.read())
-            except (ValueError, RecursionError):
-                values = None
-            if not isinstance(values, dict):
-                raise wrong("body", "must be a JSON object")
+            values = await _object(request)
             return {"code": 200, "handle": faults.add(rule_from(values))}
         if request.method == "DELETE":
             if "handle" in request.query:
@@ -149,6 +158,24 @@ class RestDoor:
             else:
                 faults.clear()
         return {"code": 200, "faults": [asdict(count) for count in faults.counts()]}
+
+    async def _announced(self, request: web.Request) -> dict[str, Any]:
+        if self._announce is None or request.method != "POST":
+            raise wrong("method", "must be POST")
+        values = await _object(request)
+        if set(values) != {"account", "kind", "content"}:
+            raise wrong("body", "must have account, kind and content")
+        return {"code": 200, "id": self._announce(**values)}
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    try:
+        values = msgspec.json.decode(await request.read())
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise wrong("body", "must be a JSON object")
+    return values
 
 
 def _question(request: web.Request, form: dict[str, str]) -> Question:

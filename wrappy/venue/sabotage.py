@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from wrappy.protocol.channels import parse_channel
 from wrappy.venue.faults import Occasion, Subject
 from wrappy.venue.gate import claimed_account
 
@@ -70,6 +71,39 @@ class Sabotage:
             self._floor.expire_token(token)
         elif firing.act == "bump_nonce":
             self._bump(look(), rule.count)
+
+    def pushed(self, frame: str, age_ms: int) -> list[Firing]:
+        """Return what goes wrong with a channel's frame on one connection.
+
+        Args:
+            frame: the frame; its head is written last, so that no body can pass
+                for it.
+            age_ms: how long that connection has been open.
+        """
+        _, _, head = frame.rpartition('"type":"')
+        kind, _, rest = head.partition('"')
+        _, _, name = rest.partition('"channel":"')
+        channel = parse_channel(name.partition('"')[0])
+        subject = Subject(None if channel is None else channel.account_index)
+        occasion = Occasion(
+            "stream",
+            "push",
+            kind,
+            channel="" if channel is None else channel.request_name,
+            age_ms=age_ms,
+            look=lambda: subject,
+        )
+        return self._performed(occasion)
+
+    def ticked(self, age_ms: int) -> list[Firing]:
+        """Return what goes wrong on a connection that has been open for so long."""
+        return self._performed(Occasion("stream", "tick", age_ms=age_ms))
+
+    def _performed(self, occasion: Occasion) -> list[Firing]:
+        firings = self.faults.decide(occasion)
+        for firing in firings:
+            self.perform(firing, occasion.look, "")
+        return firings
 
     def _bump(self, subject: Subject, count: int) -> None:
         account = self._floor.exchange.accounts.get(subject.account or -1)

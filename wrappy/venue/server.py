@@ -49,7 +49,7 @@ class Venue(Engine):
         settings: a whole set of settings instead of the separate arguments above;
             seed, symbols, tape, tier, accounts, verify and flow are then its own.
         admin: whether programs on this machine may change `faults` at
-            `/admin/faults`.
+            `/admin/faults`, and send notifications at `/admin/announce`.
 
     Raises:
         ConfigError: a setting that cannot work.
@@ -86,7 +86,10 @@ class Venue(Engine):
         self._host, self._port = host, port
         stream = StreamDoor(self.sessions)
         self._rest = RestDoor(
-            self.answers, stream.handle, admin=self.faults if admin else None
+            self.answers,
+            stream.handle,
+            admin=self.faults if admin else None,
+            announce=self.announce,
         )
         self._runner: web.AppRunner | None = None
 

@@ -6,9 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from wrappy.protocol.tiers import WS_IDLE_CLOSE_S
+from wrappy.venue.answers import TOO_MANY_CONNECTIONS
 from wrappy.venue.broadcast import Broadcast, encode
 from wrappy.venue.conversation import GOING_AWAY, Session
 from wrappy.venue.exchange import Refused
+from wrappy.venue.limits import CONNECTIONS_PER_IP
 from wrappy.venue.outgoing import POLICY_VIOLATION
 
 if TYPE_CHECKING:
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from wrappy.venue.sabotage import Sabotage
 
 RESTART: Final = 1012
-_TOO_MANY_CONNECTIONS: Final = 23003
 _CHECK_US: Final = 1_000_000
+_TICK_US: Final = 100_000
 _IDLE_US: Final = int(WS_IDLE_CLOSE_S * 1_000_000)
 
 
@@ -40,6 +42,7 @@ class Sessions:
         # In order of arrival, which a set would not keep.
         self._sessions: dict[Session, None] = {}
         self._check_at_us = floor.now_us() + _CHECK_US
+        self._tick_at_us = 0
         self._closing = False
 
     @property
@@ -56,16 +59,32 @@ class Sessions:
         """Count a new connection.
 
         Raises:
-            Refused: 23003, there were too many.
+            Refused: 23003, there were too many in a minute, or are too many now.
         """
         limits, now = self._floor.limits, self._floor.now_us() / 1_000_000
-        if limits is not None and limits.connect(ip, now=now):
-            raise Refused(_TOO_MANY_CONNECTIONS)
+        if limits is None:
+            return
+        open_now = sum(session.ip == ip for session in self._sessions)
+        if limits.connect(ip, now=now) or open_now >= CONNECTIONS_PER_IP:
+            raise Refused(TOO_MANY_CONNECTIONS)
 
-    async def serve(self, socket: Socket, *, readonly: bool = False) -> bool:
-        """Serve one connection to its end; return whether it has to be cut."""
+    async def serve(
+        self, socket: Socket, *, ip: str = "", readonly: bool = False
+    ) -> bool:
+        """Serve one connection to its end; return whether it has to be cut.
+
+        Args:
+            socket: the connection, which `admit` let in.
+            ip: where it comes from.
+            readonly: whether it may send no transactions.
+        """
         session = Session(
-            socket, self._floor, self._broadcast, self._sabotage, readonly=readonly
+            socket,
+            self._floor,
+            self._broadcast,
+            self._sabotage,
+            ip=ip,
+            readonly=readonly,
         )
         if self._closing:
             session.end(GOING_AWAY, "shutting down")
@@ -111,19 +130,28 @@ class Sessions:
         due = self._broadcast.due_us()
         if not self._sessions:
             return due
-        return self._check_at_us if due is None else min(due, self._check_at_us)
+        check = self._check_at_us
+        if self._sabotage.faults.watches("tick"):
+            check = min(check, self._tick_at_us)
+        return check if due is None else min(due, check)
 
     def flush(self, now_us: int) -> None:
-        """Send what is due and look after the connections once a second."""
+        """Send what is due and look after the connections."""
         due = self._broadcast.due_us()
         if due is not None and due <= now_us:
             self._broadcast.flush(now_us)
         if self._check_at_us <= now_us:
             self._check_at_us = now_us + _CHECK_US
             self._check(now_us)
+        if self._tick_at_us <= now_us and self._sabotage.faults.watches("tick"):
+            self._tick_at_us = (now_us // _TICK_US + 1) * _TICK_US
+            for session in self._sessions:
+                session.tick()
 
     def _check(self, now_us: int) -> None:
         for session in self._sessions:
+            if session.frozen:
+                continue
             if now_us - session.heard_us >= _IDLE_US:
                 session.end(POLICY_VIOLATION, "no frame for two minutes")
             elif self._floor.settings.expired_token != "keep":  # noqa: S105

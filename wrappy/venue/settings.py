@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FlowKind = Literal["synthetic", "tape", "none"]
+ExpiredToken = Literal["keep", "unsubscribe", "error", "close"]
 
 _FLAG = (True, False)
 _CHOICES: dict[str, tuple[object, ...]] = {
@@ -29,7 +30,8 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "modify_keeps_minimum": _FLAG,
     "price_bands": ("off", "limit", "all"),
     "public_account_channels": _FLAG,
-    "expired_token": ("keep", "unsubscribe"),
+    "expired_token": ("keep", "unsubscribe", "error", "close"),
+    "stream_auth_code": (20013, 30004, 30012),
     "reduce_only_without_position": ("refuse", "cancel", "drop"),
 }
 
@@ -69,7 +71,10 @@ class VenueSettings:
         public_account_channels: open reading: `account_all`, positions, trades
             and `user_stats` may be read without a token.
         expired_token: open reading: what happens to a live private subscription
-            when its token expires.
+            when its token expires: nothing, it is unsubscribed, it ends with an
+            error frame, or the connection is closed with 1008.
+        stream_auth_code: open reading: error code of a subscription whose token is
+            missing, malformed, expired or of somebody else.
         reduce_only_without_position: open reading: a reduce-only order that has
             nothing to shrink is refused at once (21732, 21738), accepted and then
             canceled, or accepted and then leaves no order and no report.
@@ -95,7 +100,8 @@ class VenueSettings:
     modify_keeps_minimum: bool = False
     price_bands: Literal["off", "limit", "all"] = "limit"
     public_account_channels: bool = True
-    expired_token: Literal["keep", "unsubscribe"] = "keep"  # noqa: S105 - a rule
+    expired_token: ExpiredToken = "keep"  # noqa: S105 - a rule
+    stream_auth_code: Literal[20013, 30004, 30012] = 20013
     reduce_only_without_position: Literal["refuse", "cancel", "drop"] = "refuse"
 
     def __post_init__(self) -> None:

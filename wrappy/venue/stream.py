@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSMsgType, web
 
 from wrappy.venue.conversation import CLOSE_PATIENCE_S
+from wrappy.venue.outgoing import Ping
 
 if TYPE_CHECKING:
     from wrappy.venue.sessions import Sessions
@@ -26,7 +28,8 @@ class StreamDoor:
         Raises:
             Refused: 23003, there are too many connections.
         """
-        self._sessions.admit(request.remote or "")
+        ip = request.remote or ""
+        self._sessions.admit(ip)
         response = web.WebSocketResponse(
             autoping=False,
             timeout=CLOSE_PATIENCE_S,
@@ -37,7 +40,9 @@ class StreamDoor:
         readonly = request.query.get("readonly", "").lower() == "true"
         cut = True
         try:
-            cut = await self._sessions.serve(_WebSocket(response), readonly=readonly)
+            cut = await self._sessions.serve(
+                _WebSocket(response), ip=ip, readonly=readonly
+            )
         finally:
             if cut and request.transport is not None:
                 request.transport.abort()
@@ -50,18 +55,21 @@ class _WebSocket:
     def __init__(self, response: web.WebSocketResponse) -> None:
         self._response = response
 
-    async def send(self, text: str) -> None:
-        await self._response.send_str(text)
+    async def send(self, frame: str | bytes) -> None:
+        if isinstance(frame, str):
+            await self._response.send_str(frame)
+        else:
+            await self._response.send_bytes(frame)
 
-    async def receive(self) -> str | bytes | None:
+    async def receive(self) -> str | bytes | Ping | None:
         message = await self._response.receive()
         if message.type is WSMsgType.TEXT:
             return str(message.data)
         if message.type is WSMsgType.BINARY:
             return bytes(message.data)
         if message.type is WSMsgType.PING:
-            await self._response.pong(message.data)
-        elif message.type is not WSMsgType.PONG:
+            return Ping(partial(self._response.pong, message.data))
+        if message.type is not WSMsgType.PONG:
             raise ConnectionResetError("the client has left")
         return None
 

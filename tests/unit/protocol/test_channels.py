@@ -20,6 +20,12 @@ from wrappy.protocol.channels import CHANNELS, channel, parse_channel
         ("account_orders/0/7", 7, 0, True),
         ("account_market:5:7", 7, 5, True),
         ("account_tx/7", 7, None, True),
+        ("account_spot_avg_entry_prices/7", 7, None, True),
+        ("notification/7", 7, None, True),
+        ("spot_market_stats/2048", None, 2048, False),
+        ("spot_market_stats/all", None, None, False),
+        ("candle/0/1m", None, 0, False),
+        ("mark_price_candle:3:12h", None, 3, False),
     ],
 )
 def test_a_name_is_read_in_either_spelling(text, account, market, private):
@@ -51,6 +57,13 @@ def test_a_name_is_read_in_either_spelling(text, account, market, private):
         "account_orders/all/7",
         "account_orders/0",
         "no_such/0",
+        "candle/0",
+        "candle/0/2m",
+        "candle/0/60",
+        "candle/all/1m",
+        "candle/0/1M",
+        "candle/1m/0",
+        "notification/all",
     ],
 )
 def test_what_is_no_channel_is_none(text):
@@ -70,3 +83,9 @@ def test_every_private_channel_tells_of_an_account():
             assert kind.account_at is not None
         if kind.account_at is not None:
             assert kind.account_at < kind.parameters
+
+
+def test_candles_have_a_length_and_nothing_else_has():
+    assert channel("candle", 0, "15m").resolution == "15m"
+    assert channel("mark_price_candle", 0, "1d").resolution == "1d"
+    assert channel("ticker", 0).resolution is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wrappy.errors import ConfigError
 from wrappy.venue.fault_rules import FaultRule, read_storm, rule_from
-from wrappy.venue.faults import Faults, Occasion, Subject, garbled
+from wrappy.venue.faults import Faults, Occasion, Subject, garbled, noise
 
 SEND = "/api/v1/sendTx"
 REQUEST = Occasion("rest", "request", SEND)
@@ -133,6 +133,44 @@ def test_delays_are_drawn_within_their_bounds():
     assert delays == {0.010, 0.011, 0.012, 0.013, 0.014, 0.015}
 
 
+def test_a_rule_of_an_age_waits_for_it():
+    faults = Faults()
+    faults.add(FaultRule(act="close", code=1001, phase="tick", after_ms=5_000))
+    young, old = (Occasion("stream", "tick", age_ms=age) for age in (4_999, 5_000))
+    assert (acts(faults, young), acts(faults, old)) == ([], ["close"])
+
+
+@pytest.mark.parametrize(
+    ("act", "hit", "missed"),
+    [
+        ("nonce_gap", "update/order_book", "subscribed/order_book"),
+        ("offset_jump", "subscribed/order_book", "update/trade"),
+    ],
+)
+def test_what_is_wrong_with_a_book_happens_to_books_only(act, hit, missed):
+    faults = Faults()
+    handle = faults.add(FaultRule(act=act, phase="push"))
+    for kind in (missed, hit):
+        faults.decide(Occasion("stream", "push", kind, channel="order_book/0"))
+    assert faults.fired(handle) == 1
+
+
+def test_a_push_is_matched_by_the_type_of_its_frame_and_recorded_by_its_channel():
+    events = []
+    faults = Faults(record=events.append)
+    faults.add(FaultRule(act="drop", phase="push", path="subscribed/*"))
+    for kind in ("subscribed/ticker", "update/ticker"):
+        faults.decide(Occasion("stream", "push", kind, channel="ticker/0"))
+    assert [event.where for event in events] == ["ticker/0"]
+
+
+def test_noise_is_no_text_and_the_same_for_the_same_seed():
+    assert noise(50, 7) == noise(50, 7) != noise(50, 8)
+    assert len(noise(50, 7)) == 50
+    with pytest.raises(UnicodeDecodeError):
+        noise(50, 7).decode()
+
+
 def test_what_is_held_back_is_let_go_in_the_end():
     faults = Faults()
     faults.add(FaultRule(act="reorder"))
@@ -193,6 +231,13 @@ BAD_RULES = [
     ({"act": "drop", "path": 5}, "path: 5"),
     ({"act": "drop", "phase": "push", "path": "/x"}, "give channel"),
     ({"act": "drop", "phase": "reply", "channel": "trade/0"}, "give path"),
+    ({"act": "close", "code": 1000, "phase": "tick", "path": "x"}, "path: a tick"),
+    ({"act": "freeze", "phase": "tick", "channel": "trade"}, "channel: a tick"),
+    ({"act": "drop", "phase": "tick"}, "phase: 'drop' cannot"),
+    ({"act": "drop", "path": "/x", "after_ms": 5}, "after_ms: only"),
+    ({"act": "drop", "after_ms": -5}, "after_ms: -5"),
+    ({"act": "huge", "phase": "push", "size_bytes": 0}, "size_bytes: 0"),
+    ({"act": "garbage", "phase": "push", "binary": 1}, "binary: 1"),
     ({"act": "drop", "account": -1}, "account: -1"),
     ({"act": "drop", "tx_type": True}, "tx_type: True"),
     ({"act": "drop", "nth": 0}, "nth: 0"),

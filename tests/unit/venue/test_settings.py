@@ -23,7 +23,8 @@ from wrappy.venue import VenueSettings
         ("first_nonce", True),
         ("gone_order", False),
         ("price_bands", False),
-        ("expired_token", "close"),
+        ("expired_token", "ignore"),
+        ("stream_auth_code", 30001),
     ],
 )
 def test_a_wrong_setting_is_named(field, value):

@@ -1,0 +1,126 @@
+"""Read-only tokens of the local exchange: made for an account, read until they expire.
+
+Form and bounds as in the official API documentation and its schema:
+`ro:account:scope:expiry:hex`, scope `single` or `all`, a day to ten years, at most
+ten of them for an account.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from wrappy.venue.refusal import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wrappy.venue.accounts import Account
+
+MOST_TOKENS: Final = 10
+SHORTEST_LIFE_S: Final = 86_400
+LONGEST_LIFE_S: Final = 10 * 365 * 86_400
+
+_TOKEN: Final = re.compile(
+    r"ro:(0|[1-9][0-9]{0,18}):(single|all):(0|[1-9][0-9]{0,18}):([0-9a-f]+)"
+)
+_SECRET_BITS: Final = 256
+_TOO_SHORT, _TOO_LONG, _TOO_MANY, _UNKNOWN = 61001, 61002, 61003, 61005
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOnlyToken:
+    """What a read-only token says of itself, unchecked.
+
+    Attributes:
+        account_index: the account it was made for.
+        every_sub_account: whether it opens that owner's other accounts as well.
+        expires_s: unix seconds after which it is worthless.
+    """
+
+    account_index: int
+    every_sub_account: bool
+    expires_s: int
+
+
+def parse_read_only_token(text: str) -> ReadOnlyToken | None:
+    """Take a read-only token apart; None when the text is none."""
+    match = _TOKEN.fullmatch(text)
+    if match is None:
+        return None
+    account, scope, expiry, _ = match.groups()
+    return ReadOnlyToken(int(account), scope == "all", int(expiry))
+
+
+class ReadOnlyTokens:
+    """The read-only tokens of one exchange.
+
+    Args:
+        accounts: by index.
+        seed: seeds their secret part, so that a run can be repeated.
+    """
+
+    def __init__(self, accounts: Mapping[int, Account], *, seed: int) -> None:
+        self._accounts = accounts
+        self._chance = random.Random(f"{seed}/read-only-tokens")
+        self._live: dict[str, ReadOnlyToken] = {}
+
+    def create(
+        self, account_index: int, *, expires_s: int, sub_accounts: bool, now_s: int
+    ) -> str:
+        """Return a new token of an account.
+
+        Args:
+            account_index: the account.
+            expires_s: unix seconds.
+            sub_accounts: whether it opens that owner's other accounts as well.
+            now_s: unix seconds.
+
+        Raises:
+            Refused: 61001 or 61002, it would live too short or too long; 61003, the
+                account has ten already.
+        """
+        if expires_s - now_s < SHORTEST_LIFE_S:
+            raise Refused(_TOO_SHORT)
+        if expires_s - now_s > LONGEST_LIFE_S:
+            raise Refused(_TOO_LONG)
+        of_account = [
+            token
+            for token in self._live.values()
+            if token.account_index == account_index and token.expires_s > now_s
+        ]
+        if len(of_account) >= MOST_TOKENS:
+            raise Refused(_TOO_MANY)
+        scope = "all" if sub_accounts else "single"
+        secret = f"{self._chance.getrandbits(_SECRET_BITS):064x}"
+        text = f"ro:{account_index}:{scope}:{expires_s}:{secret}"
+        self._live[text] = ReadOnlyToken(account_index, sub_accounts, expires_s)
+        return text
+
+    def revoke(self, text: str) -> None:
+        """Make a token worthless.
+
+        Raises:
+            Refused: 61005, there is no such token.
+        """
+        if self._live.pop(text, None) is None:
+            raise Refused(_UNKNOWN)
+
+    def find(self, text: str) -> ReadOnlyToken | None:
+        """Return a token that was made here and not revoked, expired or not."""
+        return self._live.get(text)
+
+    def opens(self, token: ReadOnlyToken, account_index: int) -> bool:
+        """Return whether a token lets its bearer read that account."""
+        if token.account_index == account_index:
+            return True
+        account = self._accounts.get(account_index)
+        owner = self._accounts.get(token.account_index)
+        return (
+            token.every_sub_account
+            and account is not None
+            and owner is not None
+            and account.l1_address == owner.l1_address
+        )
