@@ -31,6 +31,7 @@ Each class answers it with `outcome`::
     │   └── SendOutcomeUnknownError  unknown    transactions may have arrived
     └── ProtocolError                unknown    an answer that cannot be read
         └── BookGapError             not_sent   the book is not continuous
+            └── StaleBookError       not_sent   nothing was heard for too long
 """
 
 from __future__ import annotations
@@ -303,3 +304,7 @@ class BookGapError(ProtocolError):
 
     outcome: ClassVar[Outcome] = "not_sent"
     retryable: ClassVar[bool] = True
+
+
+class StaleBookError(BookGapError):
+    """Nothing was heard of the exchange for so long that the book may be old."""

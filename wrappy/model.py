@@ -7,7 +7,7 @@ stands only in what a caller sees.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -68,6 +68,10 @@ class OrderStatus(enum.Enum):
     FILLED = "filled"
     CANCELED = "canceled"
     REJECTED = "rejected"
+
+    # Each state exists once. The inherited hash is computed in Python, and half of
+    # the time that a report of the exchange takes would go there.
+    __hash__ = object.__hash__
 
     @property
     def is_terminal(self) -> bool:
@@ -268,3 +272,103 @@ class PriceLevel:
 
     price: Decimal
     size: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """The best prices of a market.
+
+    Attributes:
+        symbol: name of the market.
+        market_id: its index.
+        bid: best price somebody buys at, None when nobody does.
+        ask: best price somebody sells at, None when nobody does.
+        nonce: number of the change in the matching engine, growing; None if not
+            told.
+        updated_us: when the book changed last, unix microseconds of the exchange's
+            clock; 0 before its first change.
+    """
+
+    symbol: str
+    market_id: int
+    bid: PriceLevel | None
+    ask: PriceLevel | None
+    nonce: int | None
+    updated_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketStats:
+    """A market's figures; None is what the exchange does not say.
+
+    Prices are in USDC. Spot markets have no mark price, interest and funding.
+
+    Attributes:
+        market_id: index of the market.
+        symbol: its name.
+        index_price: of the oracles.
+        mark_price: that positions are valued at.
+        mid_price: between best bid and best ask.
+        best_bid_price: best price somebody buys at.
+        best_ask_price: best price somebody sells at.
+        last_trade_price: of the newest trade.
+        open_interest: as the exchange tells it.
+        open_interest_limit: its cap.
+        funding_rate: of the last payment, in percent.
+        current_funding_rate: estimate for the next payment, in percent.
+        funding_timestamp_ms: time of the last payment, unix milliseconds.
+        daily_base_volume: traded within a day, in the base asset.
+        daily_quote_volume: traded within a day, in USDC.
+        daily_low: lowest price within a day.
+        daily_high: highest price within a day.
+        daily_change: of the price within a day, in percent.
+        timestamp_ms: when the exchange said so, unix milliseconds of its clock;
+            does not count for equality.
+    """
+
+    market_id: int
+    symbol: str
+    index_price: Decimal | None
+    mark_price: Decimal | None
+    mid_price: Decimal | None
+    best_bid_price: Decimal | None
+    best_ask_price: Decimal | None
+    last_trade_price: Decimal | None
+    open_interest: Decimal | None
+    open_interest_limit: Decimal | None
+    funding_rate: Decimal | None
+    current_funding_rate: Decimal | None
+    funding_timestamp_ms: int | None
+    daily_base_volume: Decimal | None
+    daily_quote_volume: Decimal | None
+    daily_low: Decimal | None
+    daily_high: Decimal | None
+    daily_change: Decimal | None
+    timestamp_ms: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """Prices and volumes of one stretch of time.
+
+    Attributes:
+        start_ms: its beginning, unix milliseconds of the exchange's clock.
+        open: first price in USDC.
+        high: highest price in USDC.
+        low: lowest price in USDC.
+        close: last price in USDC.
+        base_volume: traded, in the base asset.
+        quote_volume: traded, in USDC.
+        last_trade_id: newest trade in it.
+        closed: whether a later candle was seen, so that this one is over.
+    """
+
+    start_ms: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    base_volume: Decimal
+    quote_volume: Decimal
+    last_trade_id: int
+    closed: bool

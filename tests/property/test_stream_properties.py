@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from wrappy._core.stream import (
     ALREADY_SUBSCRIBED,
+    FIRST_REFUSAL_PAUSE_S,
     NOT_SUBSCRIBED,
     EventKind,
     StreamSession,
@@ -74,7 +75,7 @@ class Conversation(RuleBasedStateMachine):
     def renew_token(self):
         self.tokens += 1
         self.token = f"token {self.tokens}"
-        self.session.offer_token(self.token, deadline=self.now + 7200)
+        self.session.offer_token(self.token, look_at=self.now + 6300)
 
     @rule()
     def send(self):
@@ -101,7 +102,7 @@ class Conversation(RuleBasedStateMachine):
         if channel in self.refused:
             token, since = self.refused[channel]
             renewed = private and token != self.token
-            assert renewed or self.now - since >= self.session.refusal_pause_s
+            assert renewed or self.now - since >= 2 * FIRST_REFUSAL_PAUSE_S
         self.asked.add(channel)
 
     @invariant()

@@ -50,14 +50,23 @@ class _Half:
         self.prices = sorted(self.lots)
 
     def update(self, levels: Iterable[tuple[int, int]]) -> None:
+        # Nearly all levels change the size at a price that is there already, so the
+        # order of the prices is touched only when one comes or goes.
+        sizes = self.lots
         for ticks, lots in levels:
+            if lots > 0 and ticks in sizes:
+                sizes[ticks] = lots
+                continue
             _check(ticks, lots)
             if lots:
-                if ticks not in self.lots:
-                    insort(self.prices, ticks)
-                self.lots[ticks] = lots
-            elif self.lots.pop(ticks, None) is not None:
+                insort(self.prices, ticks)
+                sizes[ticks] = lots
+            elif sizes.pop(ticks, None) is not None:
                 del self.prices[bisect_left(self.prices, ticks)]
+
+    def levels(self, prices: list[int]) -> tuple[Level, ...]:
+        sizes = self.lots
+        return tuple([Level(ticks, sizes[ticks]) for ticks in prices])
 
     def level(self, position: int) -> Level | None:
         if not self.prices:
@@ -143,13 +152,16 @@ class OrderBook:
         if begin_nonce != self._nonce:
             self.invalidate(f"an update begins at {begin_nonce}, not at {self._nonce}")
             return False
+        if nonce < begin_nonce:
+            self.invalidate(f"an update goes back from {begin_nonce} to {nonce}")
+            return False
         # Half an update is worse than none, so an impossible level leaves this text.
         self._invalid_reason = "an update could not be read"
         self._bids.update(bids)
         self._asks.update(asks)
         self._nonce = nonce
-        self._invalid_reason = self._crossing()
-        return self._invalid_reason is None
+        self._invalid_reason = reason = self._crossing()
+        return reason is None
 
     def invalidate(self, reason: str) -> None:
         """Refuse every reading until the next snapshot.
@@ -230,11 +242,10 @@ class OrderBook:
             BookGapError: the book is invalid.
         """
         self._require_valid()
-        bids, asks = self._bids, self._asks
-        best_bids = bids.prices[: -levels - 1 : -1]
+        bids, asks = self._bids.prices, self._asks.prices
         return (
-            tuple(Level(ticks, bids.lots[ticks]) for ticks in best_bids),
-            tuple(Level(ticks, asks.lots[ticks]) for ticks in asks.prices[:levels]),
+            self._bids.levels(bids[: -levels - 1 : -1]),
+            self._asks.levels(asks[:levels]),
         )
 
     def price(self, ticks: int) -> Decimal:
@@ -246,10 +257,10 @@ class OrderBook:
         return Decimal(lots).scaleb(-self._size, _CONTEXT)
 
     def _crossing(self) -> str | None:
-        bid, ask = self._bids.level(-1), self._asks.level(0)
-        if bid is None or ask is None or bid.ticks < ask.ticks:
+        bids, asks = self._bids.prices, self._asks.prices
+        if not bids or not asks or bids[-1] < asks[0]:
             return None
-        return f"crossed: bid {bid.ticks} against ask {ask.ticks}"
+        return f"crossed: bid {bids[-1]} against ask {asks[0]}"
 
     def _require_valid(self) -> None:
         if self._invalid_reason is not None:

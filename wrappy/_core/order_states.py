@@ -67,6 +67,9 @@ class OrderEvent(enum.Enum):
     REPORTED_REJECTED = "reported rejected"
     """The exchange's rules ended it before it traded."""
 
+    # As for the states: each event exists once.
+    __hash__ = object.__hash__
+
 
 SENDING_EVENTS = frozenset(
     {
@@ -85,6 +88,11 @@ ENDING_REPORTS = {
     OrderEvent.REPORTED_REJECTED: REJECTED,
 }
 """Reports that end an order, and the state they end it in."""
+
+REPORTS = frozenset(
+    {OrderEvent.REPORTED_OPEN, OrderEvent.REPORTED_PARTIAL, *ENDING_REPORTS}
+)
+"""All that the exchange says of an order."""
 
 TRANSITIONS: Mapping[tuple[OrderStatus, OrderEvent], OrderStatus] = {
     (QUEUED, OrderEvent.SENT): SENT,
@@ -206,6 +214,20 @@ VENUE_STATUSES: Mapping[str, Verdict] = {
 """The exchange's order statuses (official API documentation), by their string."""
 
 
+_WHEN_TRADED = {
+    OrderEvent.REPORTED_OPEN: OrderEvent.REPORTED_PARTIAL,
+    OrderEvent.REPORTED_REJECTED: OrderEvent.REPORTED_CANCELED,
+}
+
+_OTHER_CANCELS = "canceled-"
+"""Every status that begins so is an end, also one that was not documented yet."""
+
+_TRADED_STATUSES = {
+    text: verdict._replace(event=_WHEN_TRADED.get(verdict.event, verdict.event))
+    for text, verdict in VENUE_STATUSES.items()
+}
+
+
 def classify(status_text: str, filled_base: int) -> Verdict:
     """Return what a status string of the exchange means.
 
@@ -215,17 +237,17 @@ def classify(status_text: str, filled_base: int) -> Verdict:
             rejected, whatever ended it.
 
     Raises:
-        ProtocolError: the string is not known.
+        ProtocolError: the string is not known, and says of no cancel.
     """
-    verdict = VENUE_STATUSES.get(status_text)
-    if verdict is None:
-        raise ProtocolError(f"unknown order status {status_text!r}")
-    if filled_base > 0:
-        if verdict.event is OrderEvent.REPORTED_OPEN:
-            return verdict._replace(event=OrderEvent.REPORTED_PARTIAL)
-        if verdict.event is OrderEvent.REPORTED_REJECTED:
-            return verdict._replace(event=OrderEvent.REPORTED_CANCELED)
-    return verdict
+    table = VENUE_STATUSES if filled_base <= 0 else _TRADED_STATUSES
+    verdict = table.get(status_text)
+    if verdict is not None:
+        return verdict
+    if status_text.startswith(_OTHER_CANCELS):
+        # Taken for live it would be one for ever.
+        reason = status_text[len(_OTHER_CANCELS) :].replace("-", " ")
+        return Verdict(OrderEvent.REPORTED_CANCELED, reason)
+    raise ProtocolError(f"unknown order status {status_text!r}")
 
 
 def mermaid() -> str:

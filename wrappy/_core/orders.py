@@ -6,25 +6,35 @@ turned into records that never change, kept by client order index.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping  # noqa: TC003 - a field's type, read at run time
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from wrappy._core.coi import COI_MAX
 from wrappy._core.order_states import (
     ENDING_REPORTS,
+    REPORTS,
     SENDING_EVENTS,
     TRANSITIONS,
     OrderEvent,
     classify,
     mermaid,
 )
+from wrappy._core.packed_rows import RowPacker, unpacked
 from wrappy.errors import UsageError
-from wrappy.model import OrderStatus
+from wrappy.model import TERMINAL_STATUSES, OrderStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 __all__ = ["OrderEvent", "OrderRecord", "OrderTable", "mermaid"]
+
+_PASSING = "in-progress"
+
+# Live orders whose report is kept as it came; those beyond are packed.
+_MOST_UNPACKED = 256
 
 _OWN_REASONS = {
     OrderEvent.DISCARDED: "not sent",
@@ -33,8 +43,33 @@ _OWN_REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderRecord:
+def _strongest(reported: OrderEvent | None, event: OrderEvent) -> OrderEvent | None:
+    if event in ENDING_REPORTS or event is OrderEvent.REPORTED_PARTIAL:
+        return event
+    if event is OrderEvent.REPORTED_OPEN:
+        return reported or event
+    return reported
+
+
+def _following(
+    status: OrderStatus, reported: OrderEvent | None
+) -> tuple[OrderStatus, OrderEvent | None]:
+    if status is OrderStatus.SENT and reported is not None:
+        status = TRANSITIONS[status, reported]
+    return status, reported
+
+
+# State and strongest report before, and what happens, to both after. Worked out
+# once, as each report of the exchange asks for one of these.
+_STEPS = {
+    (before, reported, event): _following(after, _strongest(reported, event))
+    for (before, event), after in TRANSITIONS.items()
+    for reported in (None, *OrderEvent)
+    if reported is None or reported in REPORTS
+}
+
+
+class OrderRecord(msgspec.Struct, frozen=True, gc=False):
     """What is known of one order; a change makes a new record.
 
     Attributes:
@@ -54,7 +89,9 @@ class OrderRecord:
         version: version of the report whose fields are kept.
         contradicted: the order ended by our own inference, and the exchange
             reported it alive or traded afterwards. Someone must look at it.
-        report: the exchange's latest own words, unchanged.
+        told_status: the exchange's own word for the state in the report kept.
+        told_names: names of that report's fields if it is packed; see `report`.
+        told: what they hold, packed, or the report as it was given.
     """
 
     client_order_index: int
@@ -71,7 +108,17 @@ class OrderRecord:
     reported: OrderEvent | None = None
     version: int = -1
     contradicted: bool = False
-    report: Mapping[str, Any] | None = None
+    told_status: str = ""
+    told_names: tuple[str, ...] | None = None
+    told: bytes | Mapping[str, Any] | None = None
+
+    @property
+    def report(self) -> Mapping[str, Any] | None:
+        """The exchange's latest own words, `None` before the first."""
+        told = self.told
+        if isinstance(told, bytes):
+            return unpacked(self.told_names or (), told)
+        return told
 
 
 class OrderTable:
@@ -82,12 +129,13 @@ class OrderTable:
     goes.
     """
 
-    __slots__ = ("_capacity", "_listeners", "_live", "_tombstones")
+    __slots__ = ("_capacity", "_listeners", "_live", "_packer", "_tombstones")
 
     def __init__(self, capacity_terminal: int = 1000) -> None:
         self._capacity = capacity_terminal
         self._listeners: list[Callable[[OrderRecord], None]] = []
         self._live: dict[int, OrderRecord] = {}
+        self._packer = RowPacker()
         self._tombstones: dict[int, OrderRecord] = {}
 
     def __len__(self) -> int:
@@ -188,7 +236,10 @@ class OrderTable:
             record = replace(record, tx_hash=tx_hash)
         outranked = event in SENDING_EVENTS and record.reported is not None
         if not record.status.is_terminal and not outranked:
-            record = _step(record, event, reason or _OWN_REASONS.get(event, ""))
+            record = _stepped(record, event, reason or _OWN_REASONS.get(event, ""))
+            if record.status.is_terminal and record.told_names is None:
+                names, told = self._packed(record.report)
+                record = replace(record, told_names=names, told=told)
         return self._store(before, record)
 
     def report(
@@ -220,7 +271,7 @@ class OrderTable:
             base_amount: total size in lots, which a modification changes.
             version: anything that grows with each change of the order, such as
                 its transaction time; older words do not replace newer ones.
-            report: the exchange's order object, kept as it is.
+            report: the exchange's order object, of which a packed copy is kept.
 
         Returns:
             The order's record, the very same object when nothing changed; `None`
@@ -232,39 +283,83 @@ class OrderTable:
         verdict = classify(status_text, filled_base)
         if client_order_index == 0:
             return None
-        before = self.get(client_order_index)
+        before = self._live.get(client_order_index)
+        before = before or self._tombstones.get(client_order_index)
         record = before or OrderRecord(
-            client_order_index=client_order_index,
-            market_index=market_index,
-            is_ask=is_ask,
-            status=OrderStatus.SENT,
+            client_order_index, market_index, is_ask, status=OrderStatus.SENT
         )
-        passing = (record.report or {}).get("status") == "in-progress"
+        status, reported = record.status, record.reported
+        reason, ended_by = record.reason, record.ended_by
+        contradicted = record.contradicted
+        if status not in TERMINAL_STATUSES:
+            # The table has a next state for every report of a live order.
+            status, reported = _STEPS[status, reported, verdict.event]
+            if status in TERMINAL_STATUSES:
+                reason, ended_by = verdict.reason, verdict.event
+        elif reported is None and _is_alive(verdict.event, filled_base):
+            contradicted = True
+        filled_base = max(filled_base, record.filled_base)
+        if record.order_index is not None:
+            order_index = record.order_index
+        told_status = record.told_status
+        told_names, told = record.told_names, record.told
         # Leaving the engine need not count as a change of its own.
-        left = passing and status_text != "in-progress" and version == record.version
-        if version > record.version or left:
-            record = replace(
-                record,
-                price_ticks=price_ticks,
-                base_amount=base_amount,
-                version=version,
-                report=report,
-            )
-        if order_index is not None and record.order_index is None:
-            record = replace(record, order_index=order_index)
-        if filled_base > record.filled_base:
-            record = replace(record, filled_base=filled_base)
-        if not record.status.is_terminal:
-            record = _step(record, verdict.event, verdict.reason)
-        elif record.reported is None and _is_alive(verdict.event, filled_base):
-            record = replace(record, contradicted=True)
-        return self._store(before, record)
+        passing = told_status == _PASSING != status_text
+        if version > record.version or (passing and version == record.version):
+            told_status = status_text
+            told_names, told = None, report
+            # An ended order stays for long, and a few live ones cost little as they
+            # are; packing each of their reports would take a third of the time.
+            if status in TERMINAL_STATUSES or len(self._live) >= _MOST_UNPACKED:
+                told_names, told = self._packed(report)
+        elif (
+            status is record.status
+            and reported is record.reported
+            and filled_base == record.filled_base
+            and order_index == record.order_index
+            and contradicted is record.contradicted
+        ):
+            return record
+        else:
+            price_ticks, base_amount = record.price_ticks, record.base_amount
+            version = record.version
+        # One new record instead of one for each field: this is what every frame of
+        # the account's stream costs.
+        return self._store(
+            before,
+            # In the order of the fields: sixteen names would double its cost.
+            OrderRecord(
+                client_order_index,
+                record.market_index,
+                record.is_ask,
+                price_ticks,
+                base_amount,
+                status,
+                order_index,
+                filled_base,
+                reason,
+                ended_by,
+                record.tx_hash,
+                reported,
+                version,
+                contradicted,
+                told_status,
+                told_names,
+                told,
+            ),
+        )
+
+    def _packed(
+        self, report: Mapping[str, Any] | None
+    ) -> tuple[tuple[str, ...] | None, bytes | Mapping[str, Any] | None]:
+        packed = None if report is None else self._packer.pack(report)
+        return packed or (None, report)
 
     def _store(self, before: OrderRecord | None, record: OrderRecord) -> OrderRecord:
         if record is before:
             return record
         key = record.client_order_index
-        if record.status.is_terminal:
+        if record.status in TERMINAL_STATUSES:
             self._live.pop(key, None)
             self._tombstones[key] = record
             while len(self._tombstones) > self._capacity:
@@ -276,21 +371,15 @@ class OrderTable:
         return record
 
 
-def _step(record: OrderRecord, event: OrderEvent, reason: str) -> OrderRecord:
-    status = TRANSITIONS.get((record.status, event))
-    if status is None:
+def _stepped(record: OrderRecord, event: OrderEvent, reason: str) -> OrderRecord:
+    following = _STEPS.get((record.status, record.reported, event))
+    if following is None:
         raise UsageError(
             f"order {record.client_order_index} is {record.status.value}; "
             f"'{event.value}' cannot happen to it"
         )
-    reported = record.reported
-    if event in ENDING_REPORTS or event is OrderEvent.REPORTED_PARTIAL:
-        reported = event
-    elif event is OrderEvent.REPORTED_OPEN:
-        reported = reported or event
-    if status is OrderStatus.SENT and reported is not None:
-        status = TRANSITIONS[status, reported]
-    if (status, reported) == (record.status, record.reported):
+    status, reported = following
+    if following == (record.status, record.reported):
         return record
     if not status.is_terminal:
         return replace(record, status=status, reported=reported)

@@ -10,39 +10,27 @@ Channels are opaque pairs of a request name (`order_book/0`) and a reply name
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from wrappy._core.stream_events import EventKind, StreamEvent, StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = ["EventKind", "StreamEvent", "StreamSession", "StreamState"]
+
 ALREADY_SUBSCRIBED = 30003
 NOT_SUBSCRIBED = 30002
+CROWDED = frozenset({23000, 23001, 23002, 23003, 30009})
+"""Too many messages, subscriptions, accounts or connections: asking again at once
+would make it worse."""
 
+FIRST_REFUSAL_PAUSE_S = 0.5
+"""Half of the pause after a first refusal; each one after it doubles the pause."""
+MOST_DOUBLINGS = 10
 
 _SILENT = frozenset({"ping", "pong", "connected"})
-
-
-class StreamState(enum.Enum):
-    """Where a stream is in its life."""
-
-    CONNECTING = "connecting"
-    SUBSCRIBING = "subscribing"
-    READY = "ready"
-    CLOSED = "closed"
-
-
-class EventKind(enum.Enum):
-    """What a received frame turned out to be."""
-
-    SNAPSHOT = "snapshot"
-    UPDATE = "update"
-    READY = "ready"
-    SHUTDOWN = "shutdown"
-    REFUSED = "refused"
-    REPLY = "reply"
-    UNREADABLE = "unreadable"
 
 
 _CONTROL = {
@@ -50,23 +38,6 @@ _CONTROL = {
     "jsonapi/sendtx": EventKind.REPLY,
     "jsonapi/sendtxbatch": EventKind.REPLY,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
-    """One thing the shell should act on.
-
-    Attributes:
-        kind: what it is.
-        channel: request name of the channel it belongs to, if any.
-        message: the decoded frame.
-        code: error code of a refusal, else 0.
-    """
-
-    kind: EventKind
-    channel: str | None
-    message: Mapping[str, Any]
-    code: int = 0
 
 
 @dataclass(slots=True)
@@ -79,7 +50,13 @@ class _Wanted:
     left_at: float | None = None
     dropped: bool = False
     refused_at: float | None = None
+    refusals: int = 0
     token: str | None = field(default=None, repr=False)
+    # Made once: a busy channel tells of thousands a second.
+    update: list[StreamEvent] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.update = [StreamEvent(EventKind.UPDATE, self.request_name, {})]
 
     @property
     def pending_since(self) -> float | None:
@@ -94,6 +71,7 @@ class _Wanted:
         """Start over, as on a fresh connection."""
         self.live = self.leaving = False
         self.asked_at = self.left_at = self.refused_at = None
+        self.refusals = 0
 
 
 @dataclass(slots=True)
@@ -106,23 +84,26 @@ class StreamSession:
         idle_limit_s: silence of the exchange after which the connection is dead.
         acknowledge_limit_s: how long a subscribe may stay unanswered.
         in_flight_limit: unanswered subscribes at a time (the exchange allows 50).
-        renew_before_s: how long before its expiry a token is replaced.
-        refusal_pause_s: how long a refused channel is left alone before it is asked
-            for again.
+        refusal_pause_s: how long at most a refused channel is left alone before it is
+            asked for again.
+        state: where the connection is in its life.
+        unreadable_frames: frames so far that made no sense.
+        stirred: whether `outbox` may have something new to say.
     """
 
     ping_interval_s: float = 30.0
     idle_limit_s: float = 75.0
     acknowledge_limit_s: float = 10.0
     in_flight_limit: int = 35
-    renew_before_s: float = 900.0
     refusal_pause_s: float = 60.0
     state: StreamState = StreamState.CLOSED
     unreadable_frames: int = 0
+    stirred: bool = False
+    _crowded_until: float = 0.0
     _wanted: dict[str, _Wanted] = field(default_factory=dict)
     _pongs: list[dict[str, Any]] = field(default_factory=list)
     _token: str | None = field(default=None, repr=False)
-    _token_deadline: float = 0.0
+    _look_at: float = 0.0
     _last_sent: float = 0.0
     _last_received: float = 0.0
 
@@ -132,12 +113,14 @@ class StreamSession:
             _key(request_name), _Wanted(request_name=request_name, private=private)
         )
         wanted.dropped = False
+        self.stirred = True
 
     def unwant(self, request_name: str) -> None:
         """Let this channel go."""
         wanted = self._wanted.get(_key(request_name))
         if wanted is None:
             return
+        self.stirred = True
         # A channel has one request under way at most: what is unanswered is left
         # once its answer is here.
         wanted.dropped = True
@@ -148,13 +131,21 @@ class StreamSession:
 
     def resubscribe(self, request_name: str) -> None:
         """Ask for a fresh snapshot of a live channel."""
-        wanted = self._wanted[_key(request_name)]
-        if wanted.live:
+        wanted = self._wanted.get(_key(request_name))
+        if wanted is not None and wanted.live:
             wanted.leave()
+            self.stirred = True
+
+    def is_live(self, request_name: str) -> bool:
+        """Whether a channel has told its snapshot and goes on from there."""
+        wanted = self._wanted.get(_key(request_name))
+        return wanted is not None and wanted.live
 
     def connected(self, *, now: float) -> None:
         """Note a fresh connection; everything wanted is to be asked for again."""
         self.state = StreamState.SUBSCRIBING
+        self.stirred = True
+        self._crowded_until = 0.0
         self._pongs.clear()
         self._last_sent = self._last_received = now
         for key, wanted in list(self._wanted.items()):
@@ -166,14 +157,15 @@ class StreamSession:
         """Note that the connection is gone."""
         self.state = StreamState.CLOSED
 
-    def offer_token(self, token: str, *, deadline: float) -> None:
-        """Use this token, good until `deadline` in the session's own clock.
+    def offer_token(self, token: str, *, look_at: float) -> None:
+        """Use this token until `look_at`, in the session's own clock, and ask then.
 
         Live private channels are renewed with it: the exchange ties a token to the
         subscription it came with.
         """
+        self.stirred = True
         replaced = self._token not in (None, token)
-        self._token, self._token_deadline = token, deadline
+        self._token, self._look_at = token, look_at
         if not replaced or self.state is StreamState.CLOSED:
             return
         for wanted in self._wanted.values():
@@ -184,17 +176,22 @@ class StreamSession:
 
     def drop_token(self) -> None:
         """Forget the token, so that the next connection takes a fresh one."""
-        self._token = None
+        self._token, self._look_at = None, 0.0
+
+    def lack_token(self, *, look_at: float) -> None:
+        """Go on with the token there is, or without one, and ask again then."""
+        self._look_at = look_at
 
     def token_due(self, *, now: float) -> bool:
         """Whether the shell should make a new token."""
         if not any(wanted.private for wanted in self._wanted.values()):
             return False
-        return self._token is None or now >= self._token_deadline - self.renew_before_s
+        return now >= self._look_at
 
     def outbox(self, *, now: float) -> list[dict[str, Any]]:
         """Return the frames to send now, in order."""
         frames, self._pongs = self._pongs, []
+        self.stirred = False
         in_flight = 0
         for wanted in self._wanted.values():
             if wanted.leaving and wanted.left_at is None:
@@ -202,7 +199,7 @@ class StreamSession:
                 frames.append({"type": "unsubscribe", "channel": wanted.request_name})
             in_flight += wanted.pending_since is not None
         for wanted in self._wanted.values():
-            if in_flight >= self.in_flight_limit:
+            if in_flight >= self.in_flight_limit or now < self._crowded_until:
                 break
             if not self._may_ask(wanted, now):
                 continue
@@ -233,12 +230,14 @@ class StreamSession:
             if (since := wanted.pending_since) is not None
         ]
         times += [
-            wanted.refused_at + self.refusal_pause_s
+            wanted.refused_at + self._pause_s(wanted)
             for wanted in self._wanted.values()
             if wanted.refused_at is not None
         ]
-        if self._token is not None and any(w.private for w in self._wanted.values()):
-            times.append(self._token_deadline - self.renew_before_s)
+        if self._crowded_until > now:
+            times.append(self._crowded_until)
+        if any(wanted.private for wanted in self._wanted.values()):
+            times.append(self._look_at)
         return max(now, min(times))
 
     def is_dead(self, *, now: float) -> bool:
@@ -253,6 +252,7 @@ class StreamSession:
     def receive(self, message: object, *, now: float) -> list[StreamEvent]:
         """Take one decoded frame; return what the shell should act on."""
         self._last_received = now
+        self.stirred = True
         if not isinstance(message, dict):
             return self._unreadable({})
         if "error" in message:
@@ -271,35 +271,48 @@ class StreamSession:
         channel = message.get("channel")
         if not isinstance(channel, str):
             return self._unreadable(message)
-        wanted = self._find(channel)
         if kind == "unsubscribed":
+            wanted = self._find(channel)
             if wanted is not None:
                 self._left(wanted)
             return []
-        if wanted is None or not kind.startswith(("subscribed/", "update/")):
-            return []
-        if kind.startswith("subscribed/"):
-            return self._acknowledged(wanted, message)
-        if not wanted.live:
-            # The book starts from a snapshot: what comes before it is no news.
-            return []
-        return [StreamEvent(EventKind.UPDATE, wanted.request_name, message)]
+        return self.heard(kind, channel, now=self._last_received)
 
-    def _acknowledged(
-        self, wanted: _Wanted, message: Mapping[str, Any]
-    ) -> list[StreamEvent]:
+    def heard(self, kind: str, channel: str, *, now: float) -> list[StreamEvent]:
+        """Take the outside of a frame that speaks of a channel.
+
+        Args:
+            kind: its type, such as `update/order_book`.
+            channel: in either spelling.
+            now: seconds.
+
+        Returns:
+            What the shell should act on; the content of a frame is not looked at.
+        """
+        self._last_received = now
+        wanted = self._find(channel)
+        if wanted is None:
+            return []
+        if kind.startswith("update/"):
+            # The book starts from a snapshot: what comes before it is no news.
+            return wanted.update if wanted.live else []
+        return self._acknowledged(wanted) if kind.startswith("subscribed/") else []
+
+    def _acknowledged(self, wanted: _Wanted) -> list[StreamEvent]:
+        self.stirred = True
         if wanted.leaving:
             return []
         wanted.live, wanted.asked_at, wanted.refused_at = True, None, None
+        wanted.refusals = 0
         if wanted.dropped:
             wanted.leave()
             return []
-        events = [StreamEvent(EventKind.SNAPSHOT, wanted.request_name, message)]
+        events = [StreamEvent(EventKind.SNAPSHOT, wanted.request_name, {})]
         if self.state is StreamState.SUBSCRIBING and all(
             other.live or other.dropped for other in self._wanted.values()
         ):
             self.state = StreamState.READY
-            events.append(StreamEvent(EventKind.READY, None, message))
+            events.append(StreamEvent(EventKind.READY, None, {}))
         if wanted.private and wanted.token != self._token:
             # Its token was replaced while the answer was under way.
             wanted.leave()
@@ -314,6 +327,10 @@ class StreamSession:
         if "id" in message:
             return [StreamEvent(EventKind.REPLY, None, message, code)]
         wanted = self._meant(words, leaving=code == NOT_SUBSCRIBED)
+        if code in CROWDED:
+            self._crowded_until = self._last_received + self.refusal_pause_s
+            # It names no channel, and answers the request that waits for longest.
+            wanted = wanted or self._oldest_asked()
         if code == NOT_SUBSCRIBED:
             if wanted is not None and wanted.leaving:
                 self._left(wanted)
@@ -339,7 +356,12 @@ class StreamSession:
             # Asked again after a pause, on a new connection, or with a new token.
             if not wanted.private or wanted.token == self._token:
                 wanted.refused_at = self._last_received
+                wanted.refusals += 1
         return [StreamEvent(EventKind.REFUSED, wanted.request_name, message, code)]
+
+    def _oldest_asked(self) -> _Wanted | None:
+        asked = [w for w in self._wanted.values() if w.asked_at is not None]
+        return min(asked, key=lambda w: w.asked_at or 0.0, default=None)
 
     def _left(self, wanted: _Wanted) -> None:
         wanted.live = wanted.leaving = False
@@ -355,12 +377,17 @@ class StreamSession:
         if wanted.live or wanted.leaving or wanted.dropped:
             return False
         if wanted.refused_at is not None:
-            if now - wanted.refused_at < self.refusal_pause_s:
+            if now - wanted.refused_at < self._pause_s(wanted):
                 return False
             wanted.refused_at = None
         if wanted.asked_at is not None:
             return False
         return not wanted.private or self._token is not None
+
+    def _pause_s(self, wanted: _Wanted) -> float:
+        """Return how long a refused channel is left alone: each time for longer."""
+        doubled = 1 << min(wanted.refusals, MOST_DOUBLINGS)
+        return min(self.refusal_pause_s, FIRST_REFUSAL_PAUSE_S * doubled)
 
     def _find(self, channel: str) -> _Wanted | None:
         exact = self._wanted.get(_key(channel))

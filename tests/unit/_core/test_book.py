@@ -89,6 +89,11 @@ def test_a_gap_makes_the_book_unreadable_at_once(book, begin_nonce):
             read()
 
 
+def test_an_update_that_goes_back_makes_the_book_unreadable(book):
+    assert not book.apply([], [], 10, 9)
+    assert book.invalid_reason == "an update goes back from 10 to 9"
+
+
 def test_updates_before_a_snapshot_are_dropped():
     book = OrderBook(2, 4)
     assert not book.apply([(101, 1)], [], 0, 1)

@@ -229,3 +229,39 @@ def test_an_order_that_is_forgotten_is_gone_without_a_word():
     table.forget(7)
     table.forget(8)
     assert (table.get(7), len(table), len(heard)) == (None, 0, 1)
+
+
+ROW = {"client_order_index": COI, "status": "open", "price": "4050.00", "nested": [1]}
+
+
+def test_the_exchanges_words_come_back_while_the_order_lives_and_after(table):
+    assert table.get(COI).report is None
+    assert report(table, "open", version=1, report=ROW).report == ROW
+    last = {**ROW, "status": "filled"}
+    assert report(table, "filled", 1000, version=2, report=last).report == last
+    assert report(table, "open", version=1, report=ROW).report == last
+    assert list(table.get(COI).report) == list(last)
+
+
+def test_words_that_cannot_be_packed_are_kept_as_they_are(table):
+    odd = {"status": "canceled", "number": 2**70}
+    assert report(table, "canceled", version=1, report=odd).report is odd
+
+
+def test_words_on_an_order_that_we_know_to_have_ended_are_kept(table):
+    table.apply(COI, OrderEvent.SENT)
+    report(table, "open", version=1, report=ROW)
+    table.queue(7, market_index=0, is_ask=True, price_ticks=1, base_amount=1)
+    ended = table.apply(7, OrderEvent.DISCARDED)
+    assert ended.report is None
+    assert table.get(COI).report == ROW
+
+
+def test_the_words_on_a_thousand_live_orders_come_back():
+    table = OrderTable()
+    for coi in range(1, 1001):
+        row = {"client_order_index": coi, "status": "open"}
+        report(table, "open", coi=coi, version=1, report=row)
+    for order in table.live():
+        coi = order.client_order_index
+        assert order.report == {"client_order_index": coi, "status": "open"}

@@ -10,6 +10,7 @@ import pytest
 from wrappy._core.scaling import (
     BASE_AMOUNT_MAX,
     PRICE_MAX,
+    FixedTexts,
     PriceRounding,
     check_minimum,
     fixed_to_int,
@@ -210,3 +211,39 @@ def test_anything_else_is_refused(text):
 )
 def test_an_integer_is_printed_as_the_exchange_does(value, decimals, text):
     assert int_to_fixed(value, decimals) == text
+
+
+def test_texts_are_read_as_numbers_and_remembered():
+    texts = FixedTexts(2)
+    assert texts["2064.54"] == texts["2064.54"] == 206_454
+    assert texts["2064.5"] == 206_450
+    assert len(texts) == 2
+
+
+def test_no_more_texts_are_remembered_than_wanted():
+    texts = FixedTexts(0, remembered=3)
+    for number in range(10):
+        assert texts[str(number)] == number
+        assert len(texts) <= 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-0.01",
+        "NaN",
+        "inf",
+        "1e3",
+        "",
+        "42949672.96",
+        "0.001",
+        "1_0.00",
+        "9" * 500,
+        "1.",
+    ],
+)
+def test_texts_that_are_no_price_are_refused_and_not_remembered(text):
+    texts = FixedTexts(2)
+    with pytest.raises(ProtocolError):
+        texts[text]
+    assert not texts

@@ -79,11 +79,7 @@ def test_an_update_counts_only_after_its_snapshot(session):
     assert session.receive(update, now=0.0) == []
     acknowledge(session, "trade:0")
     (event,) = session.receive(update, now=0.0)
-    assert (event.kind, event.channel, event.message) == (
-        EventKind.UPDATE,
-        "trade/0",
-        update,
-    )
+    assert (event.kind, event.channel) == (EventKind.UPDATE, "trade/0")
     slashes = {"type": "update/trade", "channel": "trade/0"}
     assert session.receive(slashes, now=0.0)[0].channel == "trade/0"
 
@@ -126,7 +122,7 @@ def test_a_private_channel_waits_for_a_token(session):
     session.want("account_tx/7", private=True)
     assert session.token_due(now=0.0)
     assert session.outbox(now=0.0) == [subscribe("trade/0")]
-    session.offer_token("first", deadline=3600.0)
+    session.offer_token("first", look_at=2700.0)
     assert not session.token_due(now=2699.0)
     assert session.token_due(now=2700.0)
     assert session.outbox(now=0.0) == [subscribe("account_tx/7", auth="first")]
@@ -134,9 +130,9 @@ def test_a_private_channel_waits_for_a_token(session):
 
 def test_a_new_token_renews_live_private_channels(session):
     live(session, "trade/0")
-    session.offer_token("first", deadline=3600.0)
+    session.offer_token("first", look_at=2700.0)
     live(session, "account_tx/7", private=True)
-    session.offer_token("second", deadline=7200.0)
+    session.offer_token("second", look_at=6300.0)
     assert session.outbox(now=0.0) == [unsubscribe("account_tx/7")]
     assert session.outbox(now=0.0) == []
     assert acknowledge(session, "account_tx:7") == []
@@ -145,39 +141,39 @@ def test_a_new_token_renews_live_private_channels(session):
 
 
 def test_the_same_token_again_renews_nothing(session):
-    session.offer_token("first", deadline=1000.0)
+    session.offer_token("first", look_at=100.0)
     live(session, "account_tx/7", private=True)
     assert session.token_due(now=200.0)
-    session.offer_token("first", deadline=5000.0)
+    session.offer_token("first", look_at=4100.0)
     assert not session.token_due(now=200.0)
     assert session.outbox(now=0.0) == []
 
 
 def test_a_channel_asked_with_the_old_token_is_renewed_when_it_answers(session):
-    session.offer_token("first", deadline=3600.0)
+    session.offer_token("first", look_at=2700.0)
     session.want("account_tx/7", private=True)
     session.outbox(now=0.0)
-    session.offer_token("second", deadline=7200.0)
+    session.offer_token("second", look_at=6300.0)
     assert session.outbox(now=0.0) == []
     assert EventKind.SNAPSHOT in acknowledge(session, "account_tx:7")
     assert session.outbox(now=0.0) == [unsubscribe("account_tx/7")]
 
 
 def test_a_refusal_of_the_old_token_is_no_refusal_of_the_new_one(session):
-    session.offer_token("first", deadline=3600.0)
+    session.offer_token("first", look_at=2700.0)
     session.want("account_tx/7", private=True)
     session.outbox(now=0.0)
-    session.offer_token("second", deadline=7200.0)
+    session.offer_token("second", look_at=6300.0)
     (event,) = refuse(session, 20013, "expired auth token : account_tx:7")
     assert (event.kind, event.code) == (EventKind.REFUSED, 20013)
     assert session.outbox(now=0.0) == [subscribe("account_tx/7", auth="second")]
 
 
 def test_a_token_offered_while_closed_waits_for_the_connection(session):
-    session.offer_token("first", deadline=3600.0)
+    session.offer_token("first", look_at=2700.0)
     live(session, "account_tx/7", private=True)
     session.closed()
-    session.offer_token("second", deadline=7200.0)
+    session.offer_token("second", look_at=6300.0)
     session.connected(now=1.0)
     assert session.outbox(now=1.0) == [subscribe("account_tx/7", auth="second")]
     session.drop_token()
@@ -202,22 +198,40 @@ def test_a_refused_channel_is_asked_again_on_a_new_connection(session):
 def test_a_refused_channel_is_asked_again_after_a_pause(session):
     live(session, "trade/1")
     session.want("trade/0")
-    session.outbox(now=0.0)
-    refuse(session, 29500, "internal server error : trade:0", now=5.0)
-    assert session.outbox(now=64.9) == [{"type": "ping"}]
-    session.receive({"type": "pong"}, now=64.9)
-    assert session.deadline(now=64.9) == 65.0
-    assert session.outbox(now=65.0) == [subscribe("trade/0")]
-    assert session.outbox(now=65.0) == []
+    assert session.outbox(now=0.0) == [subscribe("trade/0")]
+    now, pauses = 0.0, []
+    for _ in range(8):
+        refuse(session, 29500, "internal server error : trade:0", now=now)
+        pauses.append(session.deadline(now=now) - now)
+        if pauses[-1] > 20.0:
+            break
+        assert session.outbox(now=now + 0.9 * pauses[-1]) == []
+        now += pauses[-1]
+        assert session.outbox(now=now) == [subscribe("trade/0")]
+    assert pauses[:5] == [1.0, 2.0, 4.0, 8.0, 16.0]
+    acknowledge(session, "trade:0")
+
+
+def test_however_often_a_channel_is_refused_it_is_asked_again_within_a_minute():
+    session = StreamSession(ping_interval_s=1e6, idle_limit_s=1e6)
+    session.want("trade/0")
+    session.connected(now=0.0)
+    now = 0.0
+    for _ in range(12):
+        assert session.outbox(now=now) == [subscribe("trade/0")]
+        refuse(session, 29500, "internal server error : trade:0", now=now)
+        now = session.deadline(now=now)
+    assert now < 12 * 60.0
+    assert session.outbox(now=now + 60.0) == [subscribe("trade/0")]
 
 
 def test_a_refused_private_channel_is_asked_again_with_a_new_token(session):
     session.want("account_tx/7", private=True)
-    session.offer_token("first", deadline=3600.0)
+    session.offer_token("first", look_at=2700.0)
     session.outbox(now=0.0)
     refuse(session, 20013, "invalid auth")
     assert session.outbox(now=0.0) == []
-    session.offer_token("second", deadline=7200.0)
+    session.offer_token("second", look_at=6300.0)
     assert session.outbox(now=0.0) == [subscribe("account_tx/7", auth="second")]
 
 
@@ -346,8 +360,8 @@ def test_a_ping_is_answered_and_silence_is_broken(session):
 def test_the_deadline_is_the_first_thing_that_can_happen(session):
     assert session.deadline(now=0.0) == 30.0
     session.want("account_tx/7", private=True)
-    assert session.deadline(now=0.0) == 30.0
-    session.offer_token("first", deadline=920.0)
+    assert session.deadline(now=0.0) == 0.0, "a token is due"
+    session.offer_token("first", look_at=20.0)
     assert session.deadline(now=0.0) == 20.0
     session.outbox(now=0.0)
     assert session.deadline(now=0.0) == 10.0

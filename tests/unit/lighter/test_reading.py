@@ -98,7 +98,7 @@ def test_an_order_is_entered_in_lots_and_ticks():
         3,
     )
     assert (record.order_index, record.version) == (2**48 + 5, 12)
-    assert record.report is ORDER
+    assert record.report == ORDER
 
 
 def test_a_changed_bid_is_newer_although_its_number_fell():
@@ -106,11 +106,11 @@ def test_a_changed_bid_is_newer_although_its_number_fell():
     bid = {**ORDER, "is_ask": False, "nonce": 2**48 - 1, "transaction_time": 1}
     report_order(table, bid)
     filled = {**bid, "filled_base_amount": "0.0500", "transaction_time": 2}
-    assert report_order(table, filled).report is filled
+    assert report_order(table, filled).report == filled
     changed = {**filled, "nonce": 2**48 - 2, "base_price": 9, "transaction_time": 3}
     record = report_order(table, changed)
     assert (record.report, record.price_ticks) == (changed, 9)
-    assert report_order(table, filled).report is changed, "an older word"
+    assert report_order(table, filled).report == changed, "an older word"
 
 
 def test_absent_amounts_are_zero():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -99,32 +100,75 @@ def rows_by_market(value: object, field: str) -> list[dict[str, Any]]:
     return rows
 
 
+class _OrderWord(msgspec.Struct, gc=False):
+    """What the table needs of an order, in the types the exchange uses."""
+
+    client_order_index: int
+    status: str
+    market_index: int
+    is_ask: bool
+    order_index: int
+    base_price: int
+    initial_base_amount: str
+    filled_base_amount: str
+    transaction_time: int
+
+
 def report_order(table: OrderTable, row: OrderDict) -> OrderRecord | None:
     """Enter the exchange's word on one order into a table.
 
     Raises:
         ProtocolError: the row cannot be read; the table is unchanged.
     """
-    initial = str(row.get("initial_base_amount") or "0")
-    # The exchange prints every size of a market with the market's own decimals.
-    decimals = len(initial.partition(".")[2])
-    filled = fixed_to_int(str(row.get("filled_base_amount") or "0"), decimals)
+    try:
+        # One pass over the row, which is what nearly every row needs.
+        word = _convert(row, _OrderWord)
+    except msgspec.ValidationError:
+        word = _careful_word(row)
+    base_amount, decimals = _lots_and_decimals(word.initial_base_amount or "0")
     return table.report(
-        whole(row, "client_order_index"),
-        str(row.get("status")),
-        market_index=whole(row, "market_index"),
-        is_ask=bool(row.get("is_ask")),
-        order_index=whole(row, "order_index"),
-        filled_base=filled,
-        price_ticks=whole(row, "base_price"),
-        base_amount=fixed_to_int(initial, decimals),
+        word.client_order_index,
+        word.status,
+        market_index=word.market_index,
+        is_ask=word.is_ask,
+        order_index=word.order_index,
+        filled_base=_lots(word.filled_base_amount or "0", decimals),
+        price_ticks=word.base_price,
+        base_amount=base_amount,
         # The order's `nonce` is its number in the market's count: it does not change
         # with a fill and falls when a bid is modified. Only where a row has no time
         # of change, as on older servers, is it better than nothing.
-        version=whole(
-            row, "transaction_time" if row.get("transaction_time") else "nonce"
-        ),
+        version=word.transaction_time or whole(row, "nonce"),
         report=row,
+    )
+
+
+_convert = msgspec.convert
+
+# Orders come in few sizes, and the parts of them that are filled repeat as well.
+_lots = lru_cache(4096)(fixed_to_int)
+
+
+@lru_cache(1024)
+def _lots_and_decimals(text: str) -> tuple[int, int]:
+    # The exchange prints every size of a market with the market's own decimals.
+    decimals = len(text.partition(".")[2])
+    return fixed_to_int(text, decimals), decimals
+
+
+def _careful_word(row: OrderDict) -> _OrderWord:
+    """Read a row that lacks something or has it otherwise; say what is wrong."""
+    has_time = bool(row.get("transaction_time"))
+    return _OrderWord(
+        client_order_index=whole(row, "client_order_index"),
+        status=str(row.get("status")),
+        market_index=whole(row, "market_index"),
+        is_ask=bool(row.get("is_ask")),
+        order_index=whole(row, "order_index"),
+        base_price=whole(row, "base_price"),
+        initial_base_amount=str(row.get("initial_base_amount") or "0"),
+        filled_base_amount=str(row.get("filled_base_amount") or "0"),
+        transaction_time=whole(row, "transaction_time") if has_time else 0,
     )
 
 
