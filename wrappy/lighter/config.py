@@ -16,6 +16,7 @@ from wrappy.errors import ConfigError, CredentialsError
 from wrappy.lighter.config_checks import (
     check_base_url,
     check_settings,
+    given_scope,
     not_a_rounding,
     shown,
 )
@@ -44,6 +45,7 @@ ENVIRONMENT = {
     "LIGHTER_L1_KEY": "l1_private_key",
     "LIGHTER_API_KEY_INDEX": "api_key_index",
     "LIGHTER_API_KEY": "api_key_private_key",
+    "LIGHTER_AUTH_TOKEN": "auth_token",
     "LIGHTER_STATE_DIR": "state_dir",
 }
 
@@ -97,6 +99,8 @@ class DealerConfig:
         account_index: index of the account.
         l1_private_key: not needed for trading; accepted and never used.
         api_keys: the account's API keys; plain dicts are accepted.
+        auth_token: read-only token, for streams without an API key; where a key is
+            given too, the key signs the tokens. A dealer needs a key.
         symbol: market by name; or
         market_index: market by index.
         price_scale: expected ticks in one USDC; checked against the exchange.
@@ -140,6 +144,7 @@ class DealerConfig:
     account_index: int | None = None
     l1_private_key: str | None = field(default=None, repr=False)
     api_keys: tuple[ApiKeyConfig, ...] = ()
+    auth_token: str | None = field(default=None, repr=False)
     symbol: str | None = None
     market_index: int | None = None
     price_scale: int | None = None
@@ -230,8 +235,8 @@ def read_file(path: str | Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: the file cannot be read, is not JSON, is too large, is a link out
-            of its folder, names an unknown setting, or holds a key while everybody
-            on the machine may read it.
+            of its folder, names an unknown setting, or holds a key or a token
+            while everybody on the machine may read it.
     """
     file = Path(path)
     document, mode = read_document(file)
@@ -243,7 +248,7 @@ def read_file(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: {no_such_setting(unknown[0])}")
     if _holds_key(section) and mode & (stat.S_IROTH | stat.S_IWOTH):
         raise ConfigError(
-            f"{file}: holds a private key and everybody may read it; "
+            f"{file}: holds a key or a token and everybody may read it; "
             f"run: chmod 600 {file}"
         )
     return section
@@ -251,7 +256,8 @@ def read_file(path: str | Path) -> dict[str, Any]:
 
 def _holds_key(section: Mapping[str, Any]) -> bool:
     rows = section.get("api_keys")
-    keys = [section.get("api_key_private_key"), section.get("l1_private_key")]
+    names = ("api_key_private_key", "l1_private_key", "auth_token")
+    keys = [section.get(name) for name in names]
     if isinstance(rows, list):
         keys += [
             row.get("api_key_private_key") for row in rows if isinstance(row, dict)
@@ -312,8 +318,11 @@ def load_config(
             for name in _MARKET_NAMES:
                 merged.pop(name, None)
         merged.update(settings)
+    if "auth_token" in given and "api_key_private_key" not in given:
+        # Who passes a token wants to read with it, whatever key lies elsewhere.
+        merged["api_keys"] = given.get("api_keys", ())
     try:
-        config = complete(DealerConfig(**merged))
+        config = complete(DealerConfig(**merged), reads_only=True)
     except ConfigError as error:
         if path is not None and absent:
             raise type(error)(f"{error} ({path} does not exist)") from error
@@ -336,6 +345,8 @@ def _spelled_out(source: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in source.items() if value is not None}
     index = settings.pop("api_key_index", None)
     private_key = settings.pop("api_key_private_key", None)
+    if _is_placeholder(settings.get("auth_token")):
+        del settings["auth_token"]
     if "market_id" in settings:
         settings["market_index"] = settings.pop("market_id")
     if private_key is not None and not _is_placeholder(private_key):
@@ -368,6 +379,10 @@ def _with_environment(config: DealerConfig) -> DealerConfig:
         for name, value in _spelled_out(read_environment()).items()
         if name in FIELDS and getattr(config, name) in (None, ())
     }
+    if config.api_keys or config.auth_token:
+        # One way to read is enough, and the given one is meant.
+        for name in ("api_keys", "auth_token"):
+            missing.pop(name, None)
     return dataclasses.replace(config, **missing)
 
 
@@ -392,21 +407,31 @@ def complete_address(config: DealerConfig) -> DealerConfig:
     )
 
 
-def complete(config: DealerConfig) -> DealerConfig:
+def complete(config: DealerConfig, *, reads_only: bool = False) -> DealerConfig:
     """Return `config` with what it lacks taken from the environment.
+
+    Args:
+        config: the settings as given.
+        reads_only: whether a token is enough instead of a key.
 
     Raises:
         ConfigError: address, account or key is given nowhere.
     """
     full = complete_address(_with_environment(config))
+    token = full.auth_token
+    if full.account_index is None and token is not None and not full.api_keys:
+        account = given_scope(token).account_index
+        full = dataclasses.replace(full, account_index=account)
     if full.account_index is None:
         raise ConfigError(
             "account_index: not given; pass account_index=..., set "
             "LIGHTER_ACCOUNT_INDEX or write it in the config file"
         )
-    if not full.api_keys:
+    if not full.api_keys and not (reads_only and token):
+        lacks = "auth_token only reads, so a key is needed" if token else "none given"
         raise CredentialsError(
-            "api_keys: no API key given; pass api_keys=..., set LIGHTER_API_KEY_INDEX "
-            "and LIGHTER_API_KEY or write them in the config file"
+            f"api_keys: no API key ({lacks}); pass api_keys=..., set "
+            "LIGHTER_API_KEY_INDEX and LIGHTER_API_KEY or write them in the config "
+            "file"
         )
     return full

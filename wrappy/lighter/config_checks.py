@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from wrappy._core.scaling import PriceRounding
-from wrappy.errors import ConfigError
+from wrappy.errors import ConfigError, CredentialsError
 from wrappy.protocol.networks import known_chain_id
+from wrappy.signing.read_only_token import token_scope
 
 if TYPE_CHECKING:
     from wrappy.lighter.config import DealerConfig
+    from wrappy.signing.read_only_token import TokenScope
 
 _WHOLE = {
     "account_index": (1, (1 << 48) - 2),
@@ -37,7 +39,14 @@ _NEVER_NONE = frozenset(
     }
 )
 _FLAGS = ("use_websocket", "prefer_high_level", "journal", "skip_nonce")
-_TEXTS = ("base_url", "symbol", "l1_private_key", "state_dir", "budget_redis_url")
+_TEXTS = (
+    "base_url",
+    "symbol",
+    "l1_private_key",
+    "auth_token",
+    "state_dir",
+    "budget_redis_url",
+)
 _REDIS = ("redis://", "rediss://", "unix://")
 _WORDS = {
     "journal_sync": ("process", "power"),
@@ -91,9 +100,23 @@ def check_settings(config: DealerConfig) -> None:
             f"pipeline_depth: {config.pipeline_depth} needs use_websocket=True; REST "
             "requests may overtake each other"
         )
+    if config.auth_token is not None:
+        given_scope(config.auth_token)
     if config.base_url is not None:
         check_base_url(config.base_url)
         _check_chain_id(config.base_url, config.chain_id)
+
+
+def given_scope(text: str) -> TokenScope:
+    """Return what a given auth token says of itself.
+
+    Raises:
+        CredentialsError: it is no token; the message does not repeat it.
+    """
+    try:
+        return token_scope(text)
+    except ValueError as error:
+        raise CredentialsError(f"auth_token: is no token: {error}") from None
 
 
 def _check_kinds(config: DealerConfig) -> None:

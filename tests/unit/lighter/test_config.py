@@ -28,6 +28,7 @@ MAINNET = "https://mainnet.zklighter.elliot.ai"
 KEY = "ab12" * 20
 OTHER_KEY = "cd34" * 20
 ROW = {"api_key_index": 5, "api_key_private_key": KEY}
+TOKEN = f"ro:7:single:1900000000:{KEY}"
 TEMPLATE = {"api_key_index": 2, "api_key_private_key": "YOUR_L2_API_KEY"}
 
 
@@ -299,6 +300,7 @@ def test_a_file_that_is_no_text_or_no_file_says_so(write, tmp_path):
         {"Lighter": FILE},
         {"api_key_index": 5, "api_key_private_key": KEY},
         {"l1_private_key": "0x77"},
+        {"auth_token": TOKEN},
         {"api_keys": [TEMPLATE, ROW, 7]},
     ],
 )
@@ -396,3 +398,62 @@ def test_a_file_that_does_not_exist_is_named_when_something_lacks(tmp_path, writ
 def test_an_unknown_argument_is_named():
     with pytest.raises(ConfigError, match="sybmol: no such setting"):
         load_config(None, {"sybmol": "ETH"})
+
+
+# ------------------------------------------------------------------ read-only tokens
+
+
+def test_a_token_reads_in_place_of_a_key_and_names_its_account(monkeypatch):
+    config = load_config(None, {"base_url": URL, "auth_token": TOKEN})
+    assert (config.auth_token, config.account_index) == (TOKEN, 7)
+    assert config.api_keys == ()
+    assert KEY not in repr(config)
+    monkeypatch.setenv("LIGHTER_AUTH_TOKEN", TOKEN)
+    found = load_config(None, {"base_url": URL, "account_index": 9})
+    assert (found.auth_token, found.account_index) == (TOKEN, 9)
+    assert found.api_keys == ()
+
+
+def test_a_dealer_says_that_a_token_is_no_key():
+    config = DealerConfig(base_url=URL, account_index=7, auth_token=TOKEN)
+    with pytest.raises(CredentialsError, match=r"auth_token only reads, so a key is"):
+        complete(config)
+    assert complete(config, reads_only=True).auth_token == TOKEN
+    bare = DealerConfig(base_url=URL, account_index=7)
+    with pytest.raises(CredentialsError, match="no API key \\(none given\\)"):
+        complete(bare, reads_only=True)
+
+
+def test_a_key_beside_a_token_is_kept(write):
+    path = write({**FILE, "auth_token": TOKEN})
+    config = load_config(path)
+    assert config.api_keys == (ApiKeyConfig(5, KEY),)
+    assert complete(config) == config
+
+
+def test_a_token_that_is_passed_is_meant_whatever_key_lies_about(environment, write):
+    config = load_config(write(FILE), {"auth_token": TOKEN})
+    assert config.api_keys == ()
+    both = load_config(write(FILE), {"auth_token": TOKEN, **ROW})
+    assert both.api_keys == (ApiKeyConfig(5, KEY),)
+    given = DealerConfig(base_url=URL, auth_token=TOKEN)
+    assert complete(given, reads_only=True).api_keys == ()
+
+
+def test_a_key_that_is_passed_leaves_a_token_of_the_environment_alone(monkeypatch):
+    monkeypatch.setenv("LIGHTER_AUTH_TOKEN", TOKEN)
+    config = DealerConfig(base_url=URL, account_index=7, api_keys=(ROW,))
+    assert complete(config).auth_token is None
+
+
+def test_a_placeholder_token_counts_as_absent(environment, write):
+    config = load_config(write({"auth_token": "YOUR_AUTH_TOKEN"}))
+    assert config.auth_token is None
+    assert config.api_keys == (ApiKeyConfig(6, OTHER_KEY),)
+
+
+@pytest.mark.parametrize("token", ["", KEY, f"ro:7:none:1900000000:{KEY}", 7, b"ro"])
+def test_a_token_that_is_none_is_refused_and_not_shown(token):
+    with pytest.raises(ConfigError, match=r"^auth_token: ") as caught:
+        DealerConfig(auth_token=token)
+    assert KEY not in str(caught.value)

@@ -45,7 +45,7 @@ class Account:
         pass
 
     async def auth_token(self, signer, *, deadline_s):  # noqa: ARG002 - shapes of the real ones
-        return f"token-{len(self.tokens)}"
+        return f"{deadline_s}:5:4:{len(self.tokens):0160x}"
 
     def pages_read(self):
         return [path for path, _ in self.asked].count(INACTIVE_ORDERS_PATH)

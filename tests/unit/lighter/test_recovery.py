@@ -108,7 +108,7 @@ class Script:
         return work()
 
     async def auth_token(self, signer, *, deadline_s):  # noqa: ARG002 - shapes of the real ones
-        return f"token-{next(self.tokens)}"
+        return f"{deadline_s}:1:4:{next(self.tokens):0160x}"
 
 
 class Pace:
@@ -434,7 +434,7 @@ async def test_a_refused_token_is_made_anew(script, restart):
     )
     found = await restart(accepted())
     assert len(found.live) == 1
-    assert script.used_tokens == ["token-1", "token-2"]
+    assert [token[-1] for token in script.used_tokens] == ["1", "2"]
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         OrderDict,
         TradeDict,
     )
-    from wrappy.lighter.wire.token import TokenSource
+    from wrappy.lighter.wire.token import AuthTokens
     from wrappy.model import Position
 
 logger = logging.getLogger("wrappy.account")
@@ -76,7 +76,7 @@ class AccountReader:
         *,
         link: ExchangeLink,
         rest: RestConnection,
-        tokens: TokenSource,
+        tokens: AuthTokens,
     ) -> None:
         self.account_index = account_index
         self._link = link
@@ -247,7 +247,7 @@ class AccountReader:
                 return await self._rest.get(path, fields, token=token.text)
             except AuthRejectedError:
                 # Made while the clock was wrong, say.
-                self._tokens.drop()
+                self._tokens.drop(refused=True)
                 if renewed or not private or self._closing:
                     raise
                 renewed = True

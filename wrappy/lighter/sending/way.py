@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wrappy._core.settlement import GRACE_MS
 from wrappy.errors import ProtocolError, RequestTimeoutError, VenueError
+from wrappy.lighter.wire.venue_time import ask_venue_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 NONCE_PATH = "/api/v1/nextNonce"
 TX_PATH = "/api/v1/tx"
-STATUS_PATH = "/"
 TX_NOT_FOUND = 21500
 
 LEAST_PATIENCE_S = 1.0
@@ -126,8 +126,4 @@ class Way:
             ProtocolError: the answer has no time.
             VenueError, TransportError: it could not be asked.
         """
-        await self.pace.wait(STATUS_PATH, urgent=True)
-        told = (await self.rest.get(STATUS_PATH)).get("timestamp")
-        if isinstance(told, bool) or not isinstance(told, int) or told <= 0:
-            raise ProtocolError(f"{STATUS_PATH}: timestamp {told!r} is no time")
-        return told * 1000
+        return 1000 * await ask_venue_s(self.rest, self.pace)

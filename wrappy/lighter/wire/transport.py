@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _CONNECT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_CONTENT = frozenset({aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY})
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 
 
@@ -217,7 +218,10 @@ class StreamDoor:
         if self._session is None:
             self._session = aiohttp.ClientSession(trust_env=False)
         return await self._session.ws_connect(
-            self._url, max_msg_size=MAX_FRAME_BYTES, compress=self._window_bits
+            self._url,
+            max_msg_size=MAX_FRAME_BYTES,
+            compress=self._window_bits,
+            decode_text=False,
         )
 
     async def send(self, frame: bytes) -> None:
@@ -245,10 +249,9 @@ class StreamDoor:
             message = await self._socket.receive(timeout=timeout_s)
         except (asyncio.TimeoutError, aiohttp.ServerTimeoutError):
             return None
-        if message.type is aiohttp.WSMsgType.TEXT:
-            return str(message.data).encode()
-        if message.type is aiohttp.WSMsgType.BINARY:
-            return bytes(message.data)
+        if message.type in _CONTENT:
+            data: bytes = message.data
+            return data
         raise StreamClosedError(f"the stream ended with {self._socket.close_code}")
 
     async def disconnect(self) -> None:
