@@ -1,38 +1,56 @@
 """An order book kept from the stream: ten changed levels a frame.
 
-Both clients get the same frames, made from a seed, and both books are compared at
-the end. The official client keeps a list of dicts and scans it; it checks neither
-nonces nor crossed prices, ours does. "Frame" is from the received text to the new
-book, "update" is the part after decoding. Below that, the number format alone.
+All clients get the same frames, made from a seed, and all books are compared at the
+end. After every frame the best price of both sides is read, which is what a book is
+kept for. The official client keeps a list of dicts, scans it, and leaves finding the
+best to its user; ccxt keeps sorted lists of floats. Neither checks nonces, crossed
+prices or numbers; ours does. "Frame" is from the received text to the best prices,
+"update" is the part after decoding, and `OrderBook.apply` the part after the numbers
+are read as well. ccxt is measured if it is installed.
+
+"Stream" is frames through aiohttp over a loopback socket from another process, as
+many as one reader takes in: received, dispatched by type and channel, decoded, and
+in the book. Below that, the number format alone.
 """
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import itertools
 import json
 import random
+import sys
 import time
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import msgspec
+from aiohttp import web
 from lighter.ws_client import WsClient
 
-from benchmarks.measure import Row, interleaved, main, row
-from wrappy._core.scaling import fixed_to_int, int_to_fixed
+from benchmarks.measure import Row, interleaved, main, players, row
+from wrappy._core.scaling import FixedTexts, fixed_to_int, int_to_fixed
 from wrappy.lighter.logs import as_sink
-from wrappy.lighter.streaming.overlay import OverlayState
+from wrappy.lighter.streaming.book_feed import BookFeed
 from wrappy.model import Market
+from wrappy.protocol.frames import envelope_of
+from wrappy.protocol.market_frames import read_book_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from wrappy._core.book import OrderBook
 
 MARKET = Market("ETH", 0, 2, 4, 50, 10_000_000)
 MID_TICKS = 300_000
 CHANGES_A_SIDE = 5
 DEPTHS = (100, 1000)
-FRAMES = 60
+SERVE = "serve"
+FRAMES = 200
+STREAMED, QUICK_STREAMED = 50_000, 2_000
 ROUNDS, QUICK_ROUNDS = 11, 2
 NUMBERS = [f"{2000 + number * 0.37:.2f}" for number in range(1000)]
 
@@ -58,9 +76,10 @@ class Frames:
         chosen = self._random.sample(sorted(side), CHANGES_A_SIDE - 1)
         changes = {ticks: self._random.randint(1, 99_999) for ticks in chosen}
         changes[chosen[0]] = 0
-        fresh = chosen[0] + 1
+        away = -1 if chosen[0] < MID_TICKS else 1  # so that no book ever crosses
+        fresh = chosen[0] + away
         while fresh in side:
-            fresh += 1
+            fresh += away
         changes[fresh] = self._random.randint(1, 99_999)
         side.update(changes)
         del side[chosen[0]]
@@ -105,8 +124,8 @@ def official_client() -> WsClient:
     )
 
 
-def our_state() -> OverlayState:
-    return OverlayState(MARKET, as_sink(None, "wrappy.stream"), lambda *_: None)
+def our_feed() -> BookFeed:
+    return BookFeed(MARKET, lambda *_: None, as_sink(None, "wrappy.stream"))
 
 
 def official(frames: Frames, *, decoding: bool) -> float:
@@ -115,14 +134,20 @@ def official(frames: Frames, *, decoding: bool) -> float:
     client.on_message(None, frames.snapshot)
     # It keeps the decoded objects and changes them, so they are decoded anew.
     given = frames.updates if decoding else [json.loads(t) for t in frames.updates]
+    book = client.order_book_states["0"]
     began = time.perf_counter()
     for update in given:
         client.on_message(None, update)
+        max(book["bids"], key=float_price)
+        min(book["asks"], key=float_price)
     took = time.perf_counter() - began
-    book = client.order_book_states["0"]
     assert official_side(book["bids"]) == frames.bids
     assert official_side(book["asks"]) == frames.asks
     return took / len(given) * 1e6
+
+
+def float_price(one: dict[str, str]) -> float:
+    return float(one["price"])
 
 
 def official_side(rows: list[dict[str, str]]) -> Side:
@@ -134,38 +159,127 @@ def official_side(rows: list[dict[str, str]]) -> Side:
     }
 
 
-def ours(frames: Frames, *, decoding: bool) -> float:
-    """Return the microseconds of one update in our overlay."""
-    state = our_state()
-    decode = msgspec.json.decode
-    assert state.take("order_book", decode(frames.snapshot), snapshot=True)
-    given = frames.updates if decoding else [decode(text) for text in frames.updates]
+class Nobody:
+    """In place of ccxt's connection: nobody waits for the book."""
+
+    def resolve(self, *_: object) -> None:
+        """Wake nobody."""
+
+
+def ccxt_lighter(frames: Frames, *, decoding: bool) -> float:
+    """Return the microseconds of one update in ccxt."""
+    import ccxt.pro  # noqa: PLC0415 - it may not be installed
+
+    exchange, nobody = ccxt.pro.lighter(), Nobody()
+    exchange.handle_order_book(nobody, json.loads(frames.snapshot))
+    (book,) = exchange.orderbooks.values()
+    given = frames.updates if decoding else [json.loads(t) for t in frames.updates]
     began = time.perf_counter()
     for update in given:
-        state.take("order_book", decode(update) if decoding else update, snapshot=False)
+        exchange.handle_order_book(nobody, json.loads(update) if decoding else update)
+        book["bids"][0]
+        book["asks"][0]
     took = time.perf_counter() - began
-    bids, asks = state.book.depth(len(frames.bids) + 1)
+    assert len(book["bids"]) == len(frames.bids)
+    assert {round(price * 100) for price, _ in book["asks"]} == set(frames.asks)
+    return took / len(given) * 1e6
+
+
+def ours(frames: Frames, *, decoding: bool) -> float:
+    """Return the microseconds of one update in our feed."""
+    feed = our_feed()
+    assert feed.take(frames.snapshot.encode(), snapshot=True)
+    book = feed.book
+    raws = [text.encode() for text in frames.updates]
+    read = [] if decoding else [read_book_frame(raw) for raw in raws]
+    began = time.perf_counter()
+    if decoding:
+        for raw in raws:
+            feed.take(raw, snapshot=False)
+            best(book)
+    else:
+        for frame in read:
+            feed.enter(frame, snapshot=False)
+            best(book)
+    took = time.perf_counter() - began
+    bids, asks = book.depth(len(frames.bids) + 1)
     assert dict(bids) == frames.bids
     assert dict(asks) == frames.asks
-    return took / len(given) * 1e6
+    return took / len(raws) * 1e6
+
+
+def best(book: OrderBook) -> None:
+    assert book.best_bid is not None
+    assert book.best_ask is not None
 
 
 def book_alone(frames: Frames) -> float:
     """Return the microseconds of one update when its numbers are read already."""
-    state = our_state()
-    decode = msgspec.json.decode
-    assert state.take("order_book", decode(frames.snapshot), snapshot=True)
+    feed = our_feed()
+    assert feed.take(frames.snapshot.encode(), snapshot=True)
     read = []
     for text in frames.updates:
-        body = decode(text)["order_book"]
+        body = msgspec.json.decode(text)["order_book"]
         sides = [list(official_side(body[name]).items()) for name in ("bids", "asks")]
         read.append((*sides, body["begin_nonce"], body["nonce"]))
+    book = feed.book
     began = time.perf_counter()
     for update in read:
-        state.book.apply(*update)
+        book.apply(*update)
+        best(book)
     took = time.perf_counter() - began
-    assert dict(state.book.depth(len(frames.bids) + 1)[0]) == frames.bids
+    assert dict(book.depth(len(frames.bids) + 1)[0]) == frames.bids
     return took / len(read) * 1e6
+
+
+async def serve(count: int) -> None:
+    """Be the other end of the stream: one book's frames as fast as they go."""
+    frames = Frames(DEPTHS[0], count)
+
+    async def stream(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(compress=False, writer_limit=2**20)
+        await socket.prepare(request)
+        for text in (frames.snapshot, *frames.updates):
+            await socket.send_str(text)
+        await socket.receive()
+        return socket
+
+    application = web.Application()
+    application.router.add_get("/", stream)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(json.dumps({"port": runner.addresses[0][1]}), flush=True)
+    await asyncio.Event().wait()
+
+
+async def receive(port: int, count: int) -> float:
+    feed = our_feed()
+    feeds = {"order_book:0": feed}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(
+            f"http://127.0.0.1:{port}/", compress=0, max_msg_size=0
+        ) as socket,
+    ):
+        feed.take((await socket.receive()).data.encode(), snapshot=True)
+        began = time.perf_counter()
+        for _ in range(count):
+            raw = (await socket.receive()).data.encode()
+            envelope = envelope_of(raw)
+            assert envelope is not None
+            assert envelope.channel is not None
+            is_snapshot = envelope.type.startswith("subscribed")
+            feeds[envelope.channel].take(raw, snapshot=is_snapshot)
+        took = time.perf_counter() - began
+    assert feed.view.is_valid
+    return count / took
+
+
+def streamed(port: int, count: int) -> float:
+    """Return the frames a second that arrive in the book."""
+    return asyncio.run(receive(port, count))
 
 
 def nanoseconds(read: Callable[[str], Any]) -> float:
@@ -176,32 +290,54 @@ def nanoseconds(read: Callable[[str], Any]) -> float:
     return (time.perf_counter() - began) / len(NUMBERS) * 1e9
 
 
-def measure(quick: bool) -> list[Row]:  # noqa: FBT001 - the runner's one switch
-    rounds = QUICK_ROUNDS if quick else ROUNDS
+def book_rows(rounds: int) -> list[Row]:
+    clients: dict[str, Any] = {"official WsClient": official, "BookFeed": ours}
+    if importlib.util.find_spec("ccxt") is not None:
+        clients["ccxt"] = ccxt_lighter
     rows = []
     for depth in DEPTHS:
         frames = Frames(depth, FRAMES)
-        cases: dict[str, Callable[[], float]] = {}
-        for part, decoding in (("frame", True), ("update", False)):
-            mine = f"OverlayState, {part}, {depth} levels a side"
-            theirs = f"official WsClient, {part}, {depth} levels a side"
-            cases[theirs] = partial(official, frames, decoding=decoding)
-            cases[mine] = partial(ours, frames, decoding=decoding)
-        alone = f"OrderBook.apply alone, {depth} levels a side"
-        cases[alone] = partial(book_alone, frames)
+        tail = f"{depth} levels a side"
+        cases: dict[str, Callable[[], float]] = {
+            f"{name}, {part}, {tail}": partial(client, frames, decoding=part == "frame")
+            for part in ("frame", "update")
+            for name, client in clients.items()
+        }
+        cases[f"OrderBook.apply, numbers read already, {tail}"] = partial(
+            book_alone, frames
+        )
         figures = interleaved(cases, rounds=rounds)
         for case in cases:
-            peer = None
-            if case.startswith("Overlay"):
-                peer = case.replace("OverlayState", "official WsClient")
-            elif case == alone:
-                peer = f"official WsClient, update, {depth} levels a side"
-            rows.append(row("decode_book", case, figures, "us", against=peer))
+            name, _, rest = case.partition(", ")
+            peers: list[str | None] = [None]
+            if name == "OrderBook.apply":
+                peers = [f"official WsClient, update, {tail}"]
+            if name == "BookFeed":
+                peers = [f"{peer}, {rest}" for peer in clients if peer != name]
+            rows += [
+                row("decode_book", case, figures, "us", against=peer) for peer in peers
+            ]
+    return rows
+
+
+def measure(quick: bool) -> list[Row]:  # noqa: FBT001 - the runner's one switch
+    rounds = QUICK_ROUNDS if quick else ROUNDS
+    rows = book_rows(rounds)
+    count = QUICK_STREAMED if quick else STREAMED
+    with players(("benchmarks.bench_decode_book", SERVE, str(count))) as (server,):
+        case = "stream, received, dispatched, decoded, in the book"
+        play = {case: partial(streamed, server.told["port"], count)}
+        figures = interleaved(play, rounds=rounds)
+        rows.append(row("decode_book", case, figures, "frames/s", target="100,000"))
     decimals = MARKET.price_decimals
+    seen = FixedTexts(decimals)
     number_cases: dict[str, Callable[[], float]] = {
         "Decimal(text), exact": partial(nanoseconds, Decimal),
         "fixed_to_int(text), exact and checked": partial(
             nanoseconds, lambda text: fixed_to_int(text, decimals)
+        ),
+        "FixedTexts[text], the same, seen before": partial(
+            nanoseconds, seen.__getitem__
         ),
         "round(float(text) * 100), inexact": partial(
             nanoseconds, lambda text: round(float(text) * 100)
@@ -213,4 +349,7 @@ def measure(quick: bool) -> list[Row]:  # noqa: FBT001 - the runner's one switch
 
 
 if __name__ == "__main__":
-    main(measure)
+    if SERVE in sys.argv:
+        asyncio.run(serve(int(sys.argv[-1])))
+    else:
+        main(measure)

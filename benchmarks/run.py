@@ -25,6 +25,7 @@ BENCHMARKS = (
     "signing",
     "journal",
     "decode_book",
+    "order_cache",
     "venue",
     "budget",
     "memory",

@@ -46,8 +46,8 @@ def test_the_file_has_the_rows_of_the_named_benchmarks_only(finished):
         ("import", "from wrappy import LighterDealer"),
         ("import", "from wrappy import LighterDealer (net)"),
         ("import", "from wrappy.lighter.ws import WsInfo"),
-        ("decode_book", "OverlayState, frame, 100 levels a side"),
-        ("decode_book", "OverlayState, frame, 1000 levels a side"),
+        ("decode_book", "BookFeed, frame, 100 levels a side"),
+        ("decode_book", "BookFeed, frame, 1000 levels a side"),
         ("decode_book", "fixed_to_int(text), exact and checked"),
     } <= cases
 

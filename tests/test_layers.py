@@ -66,6 +66,7 @@ DOORS = {
     "ctypes": ("signing/sdk_library.py",),
     "lighter": ("signing/sdk_library.py",),
     "aiolimiter": (),
+    "pybotters": ("lighter/streaming/store_base.py",),
     "redis": ("lighter/pacing/shared_budget.py",),
 }
 """Modules that may import a dependency."""

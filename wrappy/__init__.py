@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         RiskDeniedError,
         SendOutcomeUnknownError,
         SignerError,
+        StaleBookError,
         StreamClosedError,
         TransportError,
         UnknownMarketError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     )
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.dealer import LighterDealer
+    from wrappy.lighter.streaming.datastore import LighterDataStore
     from wrappy.lighter.ws import WsInfo
 
     __version__: str
@@ -57,6 +59,7 @@ __all__ = [
     "JournalError",
     "KeyInUseError",
     "LaneHeldError",
+    "LighterDataStore",
     "LighterDealer",
     "NonceRejectedError",
     "OrderDeniedError",
@@ -68,6 +71,7 @@ __all__ = [
     "RiskDeniedError",
     "SendOutcomeUnknownError",
     "SignerError",
+    "StaleBookError",
     "StreamClosedError",
     "TransportError",
     "UnknownMarketError",
@@ -82,6 +86,7 @@ __all__ = [
 
 _HOMES = {
     "DealerConfig": "wrappy.lighter.config",
+    "LighterDataStore": "wrappy.lighter.streaming.datastore",
     "LighterDealer": "wrappy.lighter.dealer",
     "WsInfo": "wrappy.lighter.ws",
 }

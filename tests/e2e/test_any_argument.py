@@ -204,6 +204,7 @@ WITHOUT_ARGUMENTS = {
     "fetch_my_balance",
     "fetch_positions",
     "flush",
+    "reconcile",
 }
 ELSEWHERE = {
     "aclose",

@@ -247,7 +247,7 @@ async def test_a_closed_dealer_refuses_every_call(venue, config_for, dealer):
 
 async def test_an_overlay_knows_one_market_only(venue, ws):
     overlay = await ws(venue)
-    with pytest.raises(UsageError, match="ETH only"):
+    with pytest.raises(UsageError, match="this overlay streams ETH, not BTC"):
         overlay.book("BTC")
     with pytest.raises(UnknownMarketError):
         await ws(venue, symbol="NOSUCH")

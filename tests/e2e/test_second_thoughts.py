@@ -308,7 +308,6 @@ async def test_a_channel_refused_for_a_while_comes_back_by_itself(
             return [{"error": {"code": 29500, "message": words}}]
         return [frame]
 
-    overlay._session.refusal_pause_s = 0.2
     relay.down = refuse
     relay.cut()
     await eventually(lambda: "subscription refused: 29500" in caplog.text, 10.0)

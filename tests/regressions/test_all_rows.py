@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ROWS = [f"D{number}" for number in range(1, 50)]
+ROWS = [f"D{number}" for number in range(1, 69)]
 TEST_NAME = re.compile(r"^(?:async )?def test_d(\d\d)_", re.MULTILINE)
 
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import assert_type
 
-from wrappy import DealerConfig, LighterDealer, SendOutcomeUnknownError, WsInfo
+from wrappy import (
+    DealerConfig,
+    LighterDataStore,
+    LighterDealer,
+    SendOutcomeUnknownError,
+    WsInfo,
+)
 from wrappy.lighter.config import ApiKeyConfig
 from wrappy.lighter.results import (
     CloseReport,
@@ -22,6 +28,11 @@ from wrappy.lighter.results import (
 from wrappy.model import Market, OrderStatus, Position, Receipt, ReceiptStage, Side
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    import aiohttp
+    from pybotters.ws import ClientWebSocketResponse
+
     from wrappy.errors import InvalidOrderError, VenueError, WrappyError
 
 
@@ -193,6 +204,33 @@ def dealer_feed(rows: list[dict[str, Any]]) -> None:
     """Take rows, as a caller's own function would."""
     for row in rows:
         assert_type(row, dict[str, Any])
+
+
+async def stores_of_pybotters(
+    answer: Awaitable[aiohttp.ClientResponse], socket: ClientWebSocketResponse
+) -> None:
+    """Stores: reading, feeding, validity."""
+    store = LighterDataStore(on_gap=gap_seen)
+    store.onmessage({"type": "ping"}, socket)
+    await store.initialize(answer, answer)
+    assert_type(store.orders.find({"market_index": 0}), list[dict[str, Any]])
+    assert_type(store.orders.get({"order_index": 1}), dict[str, Any] | None)
+    assert_type(store.book.sorted(limit=5), dict[str, list[dict[str, Any]]])
+    assert_type(store.book.is_valid(0), bool)
+    assert_type(store.book.invalid_reason(0), str | None)
+    for one in (store.positions, store.fills, store.trades, store.ticker):
+        assert_type(len(one), int)
+    with store.market_stats.watch() as stream:
+        change = await stream.get()
+        assert_type(change.data, dict[str, Any])
+    store.lost("the hub is gone")
+    assert_type(store.unreadable + store.refused + store.hook_failures, int)
+    store.on_gap = None
+
+
+def gap_seen(channel: str, reason: str) -> None:
+    """Take a gap, as a caller's own function would."""
+    assert_type(channel + reason, str)
 
 
 def errors_as_seen(

@@ -97,6 +97,8 @@ class Environment:
         open_stream: makes a WebSocket connection: (url, timeout_s=, compress=).
         make_signer: makes the signer of one key.
         worker: runs signers and writes off the event loop.
+        watches_loop: whether a thread may watch for a blocked event loop, which
+            makes sense in real time only.
     """
 
     unix_s: Callable[[], float] = time.time
@@ -104,6 +106,7 @@ class Environment:
     open_stream: Callable[..., StreamConnection] = StreamDoor
     make_signer: Callable[[DealerConfig, ApiKeyConfig], Signer] = signer_for
     worker: Callable[[], SigningThread] = signing_thread
+    watches_loop: bool = True
 
 
 NATIVE = Environment()

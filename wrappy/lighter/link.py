@@ -40,6 +40,7 @@ from wrappy.protocol.tiers import TIERS, tier_of
 if TYPE_CHECKING:
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.environment import RestConnection
+    from wrappy.lighter.streaming.hub import StreamHub
     from wrappy.lighter.wire.token import TokenSource
     from wrappy.model import Market
     from wrappy.signing import Signer
@@ -69,6 +70,7 @@ class ExchangeLink:
         self._paced_for: tuple[bool | None, int | None] | None = None
         self._lanes: dict[tuple[int, int], KeyLane] = {}
         self._allowances: dict[int, AccountAllowance] = {}
+        self.hubs: dict[tuple[object, ...], StreamHub] = {}
         self._markets: tuple[Market, ...] = ()
         self._markets_at = 0.0
         self._asking = asyncio.Lock()

@@ -106,4 +106,5 @@ def simulated_environment(
         open_stream=open_stream,
         make_signer=make_signer,
         worker=lambda: worker,
+        watches_loop=False,
     )

@@ -3,113 +3,69 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
-from wrappy._core.stream import EventKind, StreamSession, StreamState
-from wrappy.errors import (
-    CredentialsError,
-    StreamClosedError,
-    UsageError,
-    WrappyError,
-)
-from wrappy.lighter.asking.account import AccountReader
-from wrappy.lighter.config import (
-    DealerConfig,
-    complete_address,
-    load_config,
-    ws_url_for,
-)
+from wrappy.lighter.config import DealerConfig, complete_address, load_config
 from wrappy.lighter.environment import NATIVE
 from wrappy.lighter.link import acquire_link, release_link
 from wrappy.lighter.logs import as_sink
-from wrappy.lighter.streaming.catch_up import CatchUp
-from wrappy.lighter.streaming.hooks import HookRunner
-from wrappy.lighter.streaming.overlay import BookView, OverlayState
-from wrappy.lighter.streaming.stream import SupervisedStream
-from wrappy.lighter.trading.arguments import checked_coi
-from wrappy.lighter.trading.assembly import token_source
-from wrappy.protocol.codes import INVALID_CHANNEL, error_for
+from wrappy.lighter.streaming.book_feed import BookFeed, BookView
+from wrappy.lighter.streaming.hub import acquire_hub, release_hub
+from wrappy.lighter.streaming.loop_watch import acquire_watch, release_watch
+from wrappy.lighter.streaming.membership import Membership
+from wrappy.lighter.streaming.menu import OF_ACCOUNTS
+from wrappy.lighter.streaming.order_feed import OrderFeed
+from wrappy.lighter.streaming.overlay import Overlay
+from wrappy.lighter.streaming.position_feed import PositionFeed
+from wrappy.lighter.streaming.trade_feeds import OwnTradesFeed, PublicTradesFeed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from decimal import Decimal
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from wrappy._core.stream import StreamEvent
-    from wrappy.lighter.environment import Environment, RestConnection
+    from wrappy.lighter.environment import Environment
     from wrappy.lighter.link import ExchangeLink
-    from wrappy.lighter.results import OrderDict, TradeDict
-    from wrappy.lighter.wire.token import TokenSource
-    from wrappy.model import Market, Position
+    from wrappy.lighter.logs import LogSink
+    from wrappy.lighter.streaming.feed import Tell
+    from wrappy.lighter.streaming.hub import StreamHub
+    from wrappy.lighter.streaming.loop_watch import LoopWatch
+    from wrappy.model import Market
+
+__all__ = ["BookView", "WsInfo"]
 
 
-class WsInfo:
-    """Streams of one market, and of one account if a key is given.
+@dataclasses.dataclass(frozen=True)
+class _Wishes:
+    """What the `run_*` methods take besides the settings."""
+
+    symbols: Sequence[str] = ()
+    watch: Sequence[str] = ()
+    ping_interval_s: float = 30.0
+    ready_timeout_s: float = 15.0
+    hook_timeout_s: float = 30.0
+    logger: Any = None
+    environment: Environment = NATIVE
+
+
+class WsInfo(Overlay):
+    """Streams of some markets, and of one account if a key is given.
 
     Make one with `run_overlay`, `run_overlay_from_config` or
     `run_public_trades_simple`; each returns when the first snapshots have arrived.
-    The connection is kept up until `aclose`.
+    The connection is kept up until `aclose`. Overlays of one process that stream the
+    same account, or none, from one exchange share a connection.
 
-    Attributes:
-        market: the market's scales.
-        on_orders: called with a list of orders as the exchange tells them.
-        on_trades: called with a list of the account's own trades.
-        on_public_trades: called with a list of the market's trades.
-
-    Hooks may be plain functions or coroutines; they run in order, away from the
-    socket.
+    Hooks (`on_orders` and the others) may be plain functions or coroutines; each goes
+    at its own pace, away from the socket.
     """
 
-    def __init__(
-        self,
-        config: DealerConfig,
-        *,
-        market: Market,
-        link: ExchangeLink,
-        rest: RestConnection,
-        environment: Environment,
-        tokens: TokenSource | None,
-        with_book: bool,
-        ping_interval_s: float,
-        logger: Any,
-    ) -> None:
-        """Wire the parts together; the `run_*` methods are the way to get one."""
-        self.market = market
-        self.on_orders: Callable[[list[OrderDict]], Any] | None = None
-        self.on_trades: Callable[[list[TradeDict]], Any] | None = None
-        self.on_public_trades: Callable[[list[TradeDict]], Any] | None = None
-        self._config = config
-        self._link = link
-        self._rest = rest
-        self._tokens = tokens
-        self._log = as_sink(logger, "wrappy.ws")
-        self._state = OverlayState(market, self._log, self._tell)
-        self._catch_up: CatchUp | None = None
-        if tokens is not None and config.account_index is not None:
-            account = AccountReader(
-                config.account_index, link=link, rest=rest, tokens=tokens
-            )
-            self._catch_up = CatchUp(self._state, account, self._log)
-        self._with_book = with_book
-        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._closed = False
-        self._failure: BaseException | None = None
-        self._session = StreamSession(ping_interval_s=ping_interval_s)
-        self._hooks = HookRunner(self._log)
-        self._stream = SupervisedStream(
-            environment.open_stream(ws_url_for(config.base_url or "")),
-            self._session,
-            tokens=tokens,
-            on_event=self._on_event,
-            on_closed=self._on_closed,
-            log=self._log,
-            unix_s=environment.unix_s,
-            turn=link.pace.wait_message,
-        )
+    _link: ExchangeLink
+    _watch: LoopWatch | None = None
 
     @classmethod
     async def run_overlay(
@@ -118,12 +74,16 @@ class WsInfo:
         api_key_index: int | None = None,
         api_key_private_key: str | None = None,
         *,
+        auth_token: str | None = None,
         symbol: str | None = None,
         market_id: int | None = None,
+        symbols: Sequence[str] = (),
+        watch: Sequence[str] = (),
         base_url: str | None = None,
         chain_id: int | None = None,
         ping_interval: float = 30.0,
         ready_timeout: float = 15.0,
+        hook_timeout: float = 30.0,
         logger: Any = None,
         environment: Environment = NATIVE,
     ) -> WsInfo:
@@ -135,12 +95,17 @@ class WsInfo:
             account_index: the account.
             api_key_index: slot of the key, 4..254.
             api_key_private_key: signs the tokens; never leaves the process.
+            auth_token: a read-only token instead of a key; it cannot be renewed.
             symbol: market by name; or
             market_id: market by index.
+            symbols: more markets.
+            watch: more to stream from the start, as `watch` takes it; what is about
+                a market is streamed of each.
             base_url: REST address of the exchange; the stream's is derived from it.
             chain_id: derived from `base_url` if None.
             ping_interval: seconds of our own silence before a ping, below 120.
             ready_timeout: seconds to wait for the first snapshots.
+            hook_timeout: seconds after which a call of an async hook is cancelled.
             logger: a `logging.Logger`, or an object with `log_info` and the like.
             environment: clocks and connections; a simulation brings its own.
 
@@ -153,13 +118,22 @@ class WsInfo:
             "account_index": account_index,
             "api_key_index": api_key_index,
             "api_key_private_key": api_key_private_key,
+            "auth_token": auth_token,
             "symbol": symbol,
             "market_index": market_id,
             "base_url": base_url,
             "chain_id": chain_id,
         }
-        config = load_config(None, overrides)
-        return await cls._run(config, ping_interval, ready_timeout, logger, environment)
+        wishes = _Wishes(
+            symbols,
+            watch,
+            ping_interval,
+            ready_timeout,
+            hook_timeout,
+            logger,
+            environment,
+        )
+        return await cls._run(load_config(None, overrides), wishes)
 
     @classmethod
     async def run_overlay_from_config(
@@ -167,8 +141,11 @@ class WsInfo:
         path: str | Path = "config.json",
         overrides: Mapping[str, Any] | None = None,
         *,
+        symbols: Sequence[str] = (),
+        watch: Sequence[str] = (),
         ping_interval: float = 30.0,
         ready_timeout: float = 15.0,
+        hook_timeout: float = 30.0,
         logger: Any = None,
         environment: Environment = NATIVE,
     ) -> WsInfo:
@@ -178,8 +155,16 @@ class WsInfo:
         `DealerConfig`, and `market_id`; the rest, and what is raised, is as in
         `run_overlay`.
         """
-        config = load_config(path, overrides)
-        return await cls._run(config, ping_interval, ready_timeout, logger, environment)
+        wishes = _Wishes(
+            symbols,
+            watch,
+            ping_interval,
+            ready_timeout,
+            hook_timeout,
+            logger,
+            environment,
+        )
+        return await cls._run(load_config(path, overrides), wishes)
 
     @classmethod
     async def run_public_trades_simple(
@@ -187,61 +172,32 @@ class WsInfo:
         symbol: str | None = None,
         market_id: int | None = None,
         *,
+        symbols: Sequence[str] = (),
+        watch: Sequence[str] = (),
         base_url: str | None = None,
         ping_interval: float = 30.0,
         ready_timeout: float = 15.0,
+        hook_timeout: float = 30.0,
         logger: Any = None,
         environment: Environment = NATIVE,
     ) -> WsInfo:
-        """Stream a market's public trades; no key is needed.
+        """Stream public trades; no key is needed. Arguments as in `run_overlay`.
 
         Raises:
             ConfigError, UnknownMarketError: no address, or no such market.
             StreamClosedError: no snapshot came in time.
         """
         bare = DealerConfig(base_url=base_url, symbol=symbol, market_index=market_id)
-        config = complete_address(bare)
-        return await cls._run(config, ping_interval, ready_timeout, logger, environment)
-
-    @classmethod
-    async def _run(
-        cls,
-        config: DealerConfig,
-        ping_interval_s: float,
-        ready_timeout_s: float,
-        logger: Any,
-        environment: Environment,
-    ) -> WsInfo:
-        link = acquire_link(config)
-        rest = environment.open_rest(
-            config.base_url or "",
-            timeout_s=config.request_timeout_s,
-            on_throttled=link.pace.throttled,
+        wishes = _Wishes(
+            symbols,
+            watch,
+            ping_interval,
+            ready_timeout,
+            hook_timeout,
+            logger,
+            environment,
         )
-        try:
-            market = await link.market(rest, config, sends=False)
-            tokens = token_source(config, environment)
-            overlay = cls(
-                config,
-                market=market,
-                link=link,
-                rest=rest,
-                environment=environment,
-                tokens=tokens,
-                with_book=tokens is not None,
-                ping_interval_s=ping_interval_s,
-                logger=logger,
-            )
-        except BaseException:
-            await rest.aclose()
-            release_link(link)
-            raise
-        try:
-            await overlay._start(ready_timeout_s)
-        except BaseException:
-            await overlay.aclose()
-            raise
-        return overlay
+        return await cls._run(complete_address(bare), wishes)
 
     async def __aenter__(self) -> Self:
         return self
@@ -255,196 +211,130 @@ class WsInfo:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop every task and close every connection."""
-        if self._closed:
+        """Leave the connection, end all hooks, and close it if nobody else has it."""
+        if self._part.closed:
             return
-        self._closed = True
-        release_link(self._link)
-        self._release_waiters("the overlay was closed meanwhile")
-        self._ready.cancel()
+        self._part.leave()
         try:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            if self._catch_up is not None:
-                await self._catch_up.aclose()
+            await self._hooks.aclose()
         finally:
-            await self._rest.aclose()
+            if self._watch is not None:
+                release_watch(self._watch)
+            try:
+                await release_hub(self._link, self._hub)
+            finally:
+                release_link(self._link)
 
-    @property
-    def state(self) -> StreamState:
-        """Where the connection is in its life."""
-        return self._session.state
-
-    @property
-    def connects(self) -> int:
-        """Connections made so far; more than one means there was an outage."""
-        return self._stream.connects
-
-    @property
-    def hook_failures(self) -> int:
-        """Hooks that raised so far."""
-        return self._hooks.failures
-
-    def book(self, symbol: str | None = None) -> BookView:
-        """Return the market's order book; reading it while it is not sound raises.
-
-        Args:
-            symbol: the overlay's market; there is no other.
-
-        Raises:
-            UsageError: this overlay streams trades only, or another market.
-        """
-        if not self._with_book:
-            raise UsageError("this overlay streams public trades only; no book")
-        if symbol not in (None, self.market.symbol):
-            raise UsageError(f"this overlay streams {self.market.symbol} only")
-        return BookView(self._state.book)
-
-    @property
-    def positions(self) -> dict[str, Position]:
-        """The account's open positions by symbol."""
-        return {p.symbol: p for p in self._state.positions.values() if p.size}
-
-    def get_ltp(self) -> Decimal | None:
-        """Return the price of the market's newest trade in USDC, None before one."""
-        return self._state.public.last_traded_price
-
-    def get_recent_trades(
-        self, n: int = 50, *, public: bool = False
-    ) -> list[TradeDict]:
-        """Return up to `n` of the latest trades, oldest first.
-
-        Args:
-            n: how many.
-            public: the market's trades; otherwise the account's own.
-        """
-        rows = self._state.public_rows if public else self._state.own_trades
-        return list(rows)[-n:] if n > 0 else []
-
-    async def get_order_by_coi(self, client_order_index: int) -> OrderDict | None:
-        """Return the latest word on an order, ended ones included; None if unknown."""
-        return self._state.order(checked_coi(client_order_index))
-
-    async def wait_order_by_coi(
-        self, client_order_index: int, timeout: float | None = None
-    ) -> OrderDict | None:
-        """Return an order as soon as the stream has told of it.
-
-        An order that is known already, also one that has ended, is returned at once.
-
-        Args:
-            client_order_index: the order.
-            timeout: seconds to wait; None waits for ever.
-
-        Returns:
-            The order as the exchange tells it, or None when the time is over.
-
-        Raises:
-            StreamClosedError: the overlay is closed while waiting.
-        """
-        coi = checked_coi(client_order_index)
-        known = self._state.order(coi)
-        if known is not None:
-            return known
-        self._require_open()
-        waiter: asyncio.Future[OrderDict] = asyncio.get_running_loop().create_future()
-        self._state.waiters.setdefault(coi, []).append(waiter)
+    @classmethod
+    async def _run(cls, config: DealerConfig, wishes: _Wishes) -> WsInfo:
+        link = acquire_link(config)
         try:
-            return await asyncio.wait_for(waiter, timeout)
-        except asyncio.TimeoutError:
-            return None
-        finally:
-            remaining = self._state.waiters[coi]
-            remaining.remove(waiter)
-            if not remaining:
-                del self._state.waiters[coi]
+            hub = acquire_hub(
+                config,
+                link=link,
+                environment=wishes.environment,
+                ping_interval_s=wishes.ping_interval_s,
+                logger=wishes.logger,
+            )
+        except BaseException:
+            release_link(link)
+            raise
+        try:
+            overlay = await cls._joined(config, wishes, link, hub)
+        except BaseException:
+            await release_hub(link, hub)
+            release_link(link)
+            raise
+        try:
+            await overlay._subscribe(wishes)  # noqa: SLF001 - our own
+        except BaseException:
+            await overlay.aclose()
+            raise
+        return overlay
 
-    async def _start(self, ready_timeout_s: float) -> None:
-        market = self.market.market_id
-        self._session.want(f"trade/{market}")
-        if self._with_book:
-            self._session.want(f"order_book/{market}")
-        if self._tokens is not None:
-            account = self._config.account_index
-            for name in (
-                "account_all_orders",
-                "account_all_trades",
-                "account_all_positions",
-            ):
-                self._session.want(f"{name}/{account}", private=True)
-        self._tasks = [
-            asyncio.create_task(self._stream.run(), name="wrappy-stream"),
-            asyncio.create_task(self._hooks.run(), name="wrappy-hooks"),
+    @classmethod
+    async def _joined(
+        cls,
+        config: DealerConfig,
+        wishes: _Wishes,
+        link: ExchangeLink,
+        hub: StreamHub,
+    ) -> WsInfo:
+        named = [
+            config,
+            *(
+                dataclasses.replace(config, symbol=symbol, market_index=None)
+                for symbol in wishes.symbols
+            ),
         ]
-        for task in self._tasks:
-            task.add_done_callback(self._stopped)
-        done, _ = await asyncio.wait(
-            [self._ready, *self._tasks],
-            timeout=ready_timeout_s,
-            return_when=asyncio.FIRST_COMPLETED,
+        markets: dict[str, Market] = {}
+        for one in named:
+            if one is config and wishes.symbols and not _names_market(config):
+                continue
+            market = await link.market(hub.rest, one, sends=False)
+            markets[market.symbol] = market
+        part = Membership(
+            hub,
+            as_sink(wishes.logger, "wrappy.ws"),
+            hook_timeout_s=wishes.hook_timeout_s,
         )
-        if not done:
-            raise StreamClosedError(f"no snapshot within {ready_timeout_s:g} s")
-        for finished in done:
-            finished.result()
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise UsageError("the overlay is closed; run a new one")
-        if self._failure is not None:
-            raise StreamClosedError("the overlay stopped") from self._failure
-
-    def _stopped(self, task: asyncio.Task[None]) -> None:
-        """Make a task that ended by itself everybody's failure, not nobody's."""
-        if task.cancelled():
-            return
-        self._failure = task.exception() or StreamClosedError(
-            f"{task.get_name()} ended"
+        overlay = cls(
+            list(markets.values()),
+            account_index=config.account_index,
+            hub=hub,
+            part=part,
+            with_book=hub.account is not None,
         )
-        self._log.error("the overlay stopped: %r", self._failure)
-        self._on_closed()
-        self._release_waiters("the overlay stopped")
+        overlay._link = link
+        if wishes.environment.watches_loop:
+            overlay._watch = acquire_watch(as_sink(wishes.logger, "wrappy.ws"))
+        return overlay
 
-    def _release_waiters(self, reason: str) -> None:
-        for waiters in self._state.waiters.values():
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_exception(StreamClosedError(reason))
+    async def _subscribe(self, wishes: _Wishes) -> None:
+        part, log = self._part, as_sink(wishes.logger, "wrappy.ws")
+        for symbol, market in self._markets.items():
+            index = market.market_id
+            self._tapes[symbol] = part.subscribe(
+                f"trade/{index}", PublicTradesFeed, private=False
+            )
+            if self._with_book:
+                self._books[symbol] = part.subscribe(
+                    f"order_book/{index}",
+                    partial(self._book_feed, market, log),
+                    private=False,
+                )
+        if self._hub.account is not None:
+            account = self._account()
+            self._orders = part.subscribe(
+                f"account_all_orders/{account}",
+                lambda tell: OrderFeed(tell, log),
+                private=True,
+            )
+            self._own_trades = part.subscribe(
+                f"account_all_trades/{account}", OwnTradesFeed, private=True
+            )
+            self._positions = part.subscribe(
+                f"account_all_positions/{account}", PositionFeed, private=True
+            )
+            self._hub.complete(self._orders, self._own_trades)
+        for what in wishes.watch:
+            if what in OF_ACCOUNTS:
+                self._order_dish(what, None)
+                continue
+            for symbol in self._markets:
+                self._order_dish(what, symbol)
+        await self.ready(wishes.ready_timeout_s)
 
-    def _on_event(self, event: StreamEvent) -> None:
-        if event.kind is EventKind.READY:
-            if not self._ready.done():
-                self._ready.set_result(None)
-        elif event.kind is EventKind.REFUSED:
-            self._refused(event)
-        elif event.kind in (EventKind.SNAPSHOT, EventKind.UPDATE):
-            self._channel_event(event)
+    def _book_feed(self, market: Market, log: LogSink, tell: Tell) -> BookFeed:
+        hub = self._hub
+        return BookFeed(
+            market,
+            tell,
+            log,
+            clock=asyncio.get_running_loop().time,
+            heard_at=lambda: hub.heard_at,
+        )
 
-    def _on_closed(self) -> None:
-        # Changes are missed from here on: no prices, rather than old ones.
-        self._state.book.invalidate("the connection was lost")
 
-    def _refused(self, event: StreamEvent) -> None:
-        error = event.message.get("error")
-        words = error.get("message", "") if isinstance(error, dict) else ""
-        channel = event.channel or "stream"
-        refusal: WrappyError = error_for(event.code, str(words), endpoint=channel)
-        if event.code == INVALID_CHANNEL and channel.startswith("account_"):
-            index = self._config.account_index
-            refusal = CredentialsError(f"account_index: {index} has no {channel} here")
-        self._log.error("subscription refused: %s", refusal)
-        if not self._ready.done():
-            self._ready.set_exception(refusal)
-
-    def _channel_event(self, event: StreamEvent) -> None:
-        channel = event.channel or ""
-        name = channel.partition("/")[0]
-        snapshot = event.kind is EventKind.SNAPSHOT
-        if snapshot and self._catch_up is not None:
-            self._catch_up.on_snapshot(name, event.message)
-        if not self._state.take(name, event.message, snapshot=snapshot):
-            self._session.resubscribe(channel)
-
-    def _tell(self, name: str, value: Any) -> None:
-        self._hooks.call(name, getattr(self, name), value)
+def _names_market(config: DealerConfig) -> bool:
+    return config.symbol is not None or config.market_index is not None

@@ -8,111 +8,162 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wrappy.errors import WrappyError
-from wrappy.lighter.asking.reading import rows_by_market, whole
+from wrappy.lighter.asking.reading import whole
+from wrappy.lighter.streaming.inquiry import Inquiry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from wrappy.lighter.asking.account import AccountReader
     from wrappy.lighter.logs import LogSink
-    from wrappy.lighter.streaming.overlay import OverlayState
+    from wrappy.lighter.results import OrderDict
+    from wrappy.lighter.streaming.order_feed import OrderFeed
+    from wrappy.lighter.streaming.taps import Taps
+    from wrappy.lighter.streaming.trade_feeds import OwnTradesFeed
 
-MOST_ORDER_PAGES = 5
+MOST_ORDER_PAGES = 50
 """Pages of a hundred ended orders that one catching up may ask for."""
 
-MOST_PAGES = 20
+MOST_PAGES = 100
 """Pages of a hundred trades that one catching up may ask for."""
 
 
+class _Vanished(NamedTuple):
+    """Orders that were live here, and that a list of live orders lacks."""
+
+    feed: OrderFeed
+    gone: frozenset[int]
+    listed: Sequence[OrderDict]
+
+
+class _Interruption(NamedTuple):
+    """Trades may have been missed, but none up to this number."""
+
+    feed: OwnTradesFeed
+    told_up_to: int
+
+
 class CatchUp:
-    """Keeps an overlay's state complete over interruptions.
+    """Keeps an account's feeds complete over interruptions.
 
     Args:
-        state: what the overlay knows.
         account: reads the account.
         log: where failures are told.
+        baselines: returns, by market streamed, the highest trade number when that
+            began, 0 where there was none. Numbers grow over all markets, so the
+            highest of those that were there first divides what is news from what
+            is older.
+        taps: handed what was asked for as well.
     """
 
     def __init__(
-        self, state: OverlayState, account: AccountReader, log: LogSink
+        self,
+        account: AccountReader,
+        log: LogSink,
+        baselines: Callable[[], Mapping[int, int]],
+        taps: Taps,
     ) -> None:
-        self._state = state
         self._account = account
         self._log = log
-        self._baseline: int | None = None
+        self._baselines = baselines
+        self._taps = taps
+        self._start: Mapping[int, int] = {}
         self._trades_began = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        # A later list of live orders lacks all that an earlier one lacked.
+        self._orders = Inquiry[_Vanished](
+            "ended orders", self._ended_orders, lambda _, later: later, log
+        )
+        self._trades = Inquiry[_Interruption](
+            "missed trades", self._missed_trades, _from_the_lower, log
+        )
 
-    def on_snapshot(self, name: str, message: Mapping[str, Any]) -> None:
-        """Note a snapshot, before the state takes it, and ask for what it lacks."""
-        try:
-            if name == "account_all_orders":
-                listed = rows_by_market(message.get("orders"), "orders")
-                if self._state.vanished(listed):
-                    self._ask(partial(self._ended_orders, listed), "ended orders")
-            elif name == "account_all_trades":
-                if self._trades_began:
-                    self._ask(self._missed_trades, "missed trades")
-                self._trades_began = True
-            elif name == "trade" and self._baseline is None:
-                rows = rows_by_market(message.get("trades"), "trades")
-                numbers = [whole(row, "trade_id") for row in rows]
-                self._baseline = max(numbers, default=0)
-        except WrappyError:
-            return  # told when the state takes the frame
+    def watch(self, orders: OrderFeed, trades: OwnTradesFeed) -> None:
+        """Complete an account's feeds from now on; a second time changes nothing."""
+        if orders.on_snapshot is None:
+            orders.on_snapshot = partial(self._orders_listed, orders)
+        if trades.on_snapshot is None:
+            self._trades_began, self._start = False, {}
+            trades.on_snapshot = partial(self._trades_begin, trades)
+
+    def _orders_listed(self, feed: OrderFeed, listed: list[OrderDict]) -> None:
+        if feed.vanished(listed):
+            # Now, as what becomes live later is in no list of today.
+            gone = frozenset(feed.missing(listed))
+            self._orders.ask(_Vanished(feed, gone, listed))
+
+    def _trades_begin(self, feed: OwnTradesFeed) -> None:
+        # What markets begin with that are streamed later must not count here: trades
+        # could have been missed before that.
+        self._start = self._start or dict(self._baselines())
+        began, self._trades_began = self._trades_began, True
+        if not began:
+            return
+        told_up_to = max(feed.newest or 0, *self._start.values(), 0)
+        self._trades.ask(_Interruption(feed, told_up_to))
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether something is being asked for."""
+        return self._orders.is_asking or self._trades.is_asking
+
+    async def settled(self) -> None:
+        """Return when nothing is being asked for."""
+        while self.is_asking:
+            await asyncio.gather(self._orders.settled(), self._trades.settled())
 
     async def aclose(self) -> None:
         """Stop asking."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(self._orders.aclose(), self._trades.aclose())
 
-    def _ask(self, question: Callable[[], Awaitable[None]], what: str) -> None:
-        task = asyncio.create_task(self._told(question, what), name=f"wrappy {what}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _told(self, question: Callable[[], Awaitable[None]], what: str) -> None:
-        try:
-            await question()
-        except WrappyError as error:
-            self._log.error("%s could not be fetched: %s", what, error)
-
-    async def _ended_orders(self, listed: list[dict[str, Any]]) -> None:
-        gone = set(self._state.missing(listed))
+    async def _ended_orders(self, vanished: _Vanished) -> None:
+        feed, gone = vanished.feed, set(vanished.gone)
         cursor: str | None = None
         for _ in range(MOST_ORDER_PAGES):
             rows, cursor = await self._account.ended_orders(cursor)
-            self._state.enter_orders(rows)
-            gone.intersection_update(self._state.missing(listed))
+            self._hand_on("account_all_orders", "orders", rows)
+            feed.enter(rows)
+            gone.intersection_update(feed.missing(vanished.listed))
             if not gone or not cursor:
                 break
         if gone:
             self._log.error("orders vanished without a trace: %s", sorted(gone))
 
-    async def _missed_trades(self) -> None:
+    async def _missed_trades(self, interruption: _Interruption) -> None:
+        feed, told_up_to = interruption
         missed: list[dict[str, Any]] = []
         cursor: str | None = None
         for _ in range(MOST_PAGES):
             rows, cursor = await self._account.own_trades(cursor)
-            new = [row for row in rows if self._is_missed(row)]
+            new = [row for row in rows if self._is_missed(feed, row)]
             missed += new
-            if not new or not cursor:
-                break  # a page without news: everything before it is known
+            oldest = min((whole(row, "trade_id") for row in rows), default=0)
+            # A page may hold nothing but what has been told since the interruption;
+            # one that reaches beyond that and has no news is the last.
+            if not cursor or (not new and oldest <= told_up_to):
+                break
         else:
             self._log.error("more trades were missed than can be fetched")
-        self._state.take("account_all_trades", {"trades": missed}, snapshot=False)
+        self._hand_on("account_all_trades", "trades", missed)
+        feed.enter(missed)
 
-    def _is_missed(self, row: Mapping[str, Any]) -> bool:
+    def _hand_on(
+        self, name: str, field: str, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self._taps.recovered(name, self._account.account_index, field, rows)
+
+    def _is_missed(self, feed: OwnTradesFeed, row: Mapping[str, Any]) -> bool:
         """Whether a trade is news: made since the start, and not told yet."""
         number = whole(row, "trade_id")
-        if self._state.knows_trade(number):
+        if feed.knows(number):
             return False
-        if self._baseline:
-            return number > self._baseline
-        # The market had no trades at the start, so all of its own came later.
-        return row.get("market_id") == self._state.market.market_id
+        highest = max(self._start.values(), default=0)
+        if highest:
+            return number > highest
+        # Those markets had no trades at the start, so all of their own came later.
+        return row.get("market_id") in self._start
+
+
+def _from_the_lower(earlier: _Interruption, later: _Interruption) -> _Interruption:
+    return later._replace(told_up_to=min(earlier.told_up_to, later.told_up_to))

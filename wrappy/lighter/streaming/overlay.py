@@ -1,251 +1,441 @@
-"""What the overlay knows: orders, trades, positions and the book, fed by frames."""
+"""What an overlay can be asked: orders, trades, books, figures, and its connection."""
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from wrappy._core.book import OrderBook
-from wrappy._core.orders import OrderTable
-from wrappy._core.public_trades import PublicTrades
-from wrappy._core.scaling import fixed_to_int
-from wrappy.errors import ProtocolError, WrappyError
-from wrappy.lighter.asking.reading import (
-    position_of,
-    public_trade,
-    report_order,
-    rows_by_market,
-    whole,
-)
-from wrappy.model import PriceLevel
+from wrappy.errors import StreamClosedError, UsageError
+from wrappy.lighter.streaming.hook_slots import HookSlot
+from wrappy.lighter.streaming.menu import OF_ACCOUNTS, of_account, of_market
+from wrappy.lighter.streaming.one_market import OneMarket
+from wrappy.lighter.trading.arguments import checked_coi
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from decimal import Decimal
 
-    from wrappy._core.book import Level
-    from wrappy.lighter.logs import LogSink
+    from wrappy._core.stream import StreamState
     from wrappy.lighter.results import OrderDict, TradeDict
-    from wrappy.model import Market, Position
-
-ROWS_KEPT = 1000
-ENDED_ORDERS_KEPT = 10_000
-
-
-class BookView:
-    """A live view of the market's book in USDC and base asset.
-
-    Every reading raises `BookGapError` while the book is not sound: between a gap
-    and the fresh snapshot there are no prices, rather than old ones.
-    """
-
-    def __init__(self, book: OrderBook) -> None:
-        self._book = book
-
-    def __repr__(self) -> str:
-        return repr(self._book)
-
-    @property
-    def is_valid(self) -> bool:
-        """Whether the book can be read now."""
-        return self._book.is_valid
-
-    @property
-    def best_bid(self) -> PriceLevel | None:
-        """Highest price somebody buys at, None when nobody does."""
-        return self._level(self._book.best_bid)
-
-    @property
-    def best_ask(self) -> PriceLevel | None:
-        """Lowest price somebody sells at, None when nobody does."""
-        return self._level(self._book.best_ask)
-
-    @property
-    def mid_price(self) -> Decimal | None:
-        """Middle of best bid and best ask in USDC, None when a side is empty."""
-        return self._book.mid
-
-    @property
-    def micro_price(self) -> Decimal | None:
-        """Middle weighted by the opposite sizes, None when a side is empty."""
-        return self._book.micro_price
-
-    def depth(self, levels: int) -> tuple[list[PriceLevel], list[PriceLevel]]:
-        """Return up to `levels` bids and asks, best first."""
-        bids, asks = self._book.depth(levels)
-        return [self._made(level) for level in bids], [self._made(a) for a in asks]
-
-    def _level(self, level: Level | None) -> PriceLevel | None:
-        return None if level is None else self._made(level)
-
-    def _made(self, level: Level) -> PriceLevel:
-        return PriceLevel(self._book.price(level.ticks), self._book.size(level.lots))
+    from wrappy.lighter.streaming.account_feeds import (
+        AssetsFeed,
+        NotificationFeed,
+        TransactionFeed,
+        UserStatsFeed,
+    )
+    from wrappy.lighter.streaming.book_feed import BookFeed, BookView
+    from wrappy.lighter.streaming.feed import Feed
+    from wrappy.lighter.streaming.hook_calls import HookStats
+    from wrappy.lighter.streaming.hub import StreamHub
+    from wrappy.lighter.streaming.market_feeds import (
+        CandleFeed,
+        MarketStatsFeed,
+        TickerFeed,
+    )
+    from wrappy.lighter.streaming.membership import Membership
+    from wrappy.lighter.streaming.order_feed import OrderFeed
+    from wrappy.lighter.streaming.position_feed import PositionFeed
+    from wrappy.lighter.streaming.trade_feeds import OwnTradesFeed, PublicTradesFeed
+    from wrappy.lighter.trading.session import AccountSession
+    from wrappy.model import Candle, Market, MarketStats, Position, Ticker
+    from wrappy.protocol.account_values import Asset, UserStats
 
 
-class OverlayState:
-    """Caches of one market and one account.
-
-    Args:
-        market: scales of the book.
-        log: where unreadable rows are told.
-        tell: called with a hook's name and what is new.
+class Overlay:
+    """Streams of some markets, and of one account if a key is given.
 
     Attributes:
-        orders: by client order index, ended ones included.
-        positions: by market index.
-        book: the market's book.
-        public: the market's trades.
-        public_rows: the same as the exchange told them, oldest first.
-        own_trades: the account's trades, oldest first.
-        waiters: who waits for an order to be told of.
+        market: the first market; what takes a symbol means this one without it.
+        on_orders: called with a list of orders as the exchange tells them.
+        on_trades: called with a list of the account's own trades.
+        on_public_trades: called with a list of a market's trades.
+        on_book: called with a book that has changed.
+        on_gap: called with a `BookGap` when a book became unreadable.
+        on_ticker, on_market_stats, on_candle: called with figures that have changed.
+        on_positions: called with the open positions by symbol.
+        on_assets, on_user_stats: called with figures of the account.
+        on_transactions, on_notifications: called with a list of new ones.
+        on_state: called with the `StreamState` whenever it is another one.
+        on_reconnect: called with the number of connections when everything is live
+            again after an outage.
     """
 
-    def __init__(
-        self, market: Market, log: LogSink, tell: Callable[[str, Any], None]
-    ) -> None:
-        self.market = market
-        self.orders = OrderTable(capacity_terminal=ENDED_ORDERS_KEPT)
-        self.positions: dict[int, Position] = {}
-        self.book = OrderBook(market.price_decimals, market.size_decimals)
-        self.public = PublicTrades(ROWS_KEPT)
-        self.public_rows: deque[TradeDict] = deque(maxlen=ROWS_KEPT)
-        self.own_trades: deque[TradeDict] = deque(maxlen=ROWS_KEPT)
-        self.waiters: dict[int, list[asyncio.Future[OrderDict]]] = {}
-        self._own_trade_ids: set[int] = set()
-        self._log = log
-        self._tell = tell
-        self._handlers: dict[str, Callable[[Mapping[str, Any], bool], bool]] = {
-            "trade": self._take_trades,
-            "order_book": self._take_book,
-            "account_all_orders": self._take_orders,
-            "account_all_trades": self._take_own_trades,
-            "account_all_positions": self._take_positions,
-        }
+    on_orders = HookSlot()
+    on_trades = HookSlot()
+    on_public_trades = HookSlot()
+    on_book = HookSlot()
+    on_gap = HookSlot()
+    on_ticker = HookSlot()
+    on_market_stats = HookSlot()
+    on_candle = HookSlot()
+    on_positions = HookSlot()
+    on_assets = HookSlot()
+    on_user_stats = HookSlot()
+    on_transactions = HookSlot()
+    on_notifications = HookSlot()
+    on_state = HookSlot()
+    on_reconnect = HookSlot()
 
-    def take(self, name: str, message: Mapping[str, Any], *, snapshot: bool) -> bool:
-        """Take one frame of a channel.
+    def __init__(
+        self,
+        markets: Sequence[Market],
+        *,
+        account_index: int | None,
+        hub: StreamHub,
+        part: Membership,
+        with_book: bool,
+    ) -> None:
+        """Wire the parts together; `WsInfo` has the ways to get one."""
+        self.market = markets[0]
+        self._markets = {market.symbol: market for market in markets}
+        self._account_index = account_index
+        self._hub = hub
+        self._hooks = part.hooks
+        self._part = part
+        self._with_book = with_book
+        self._feeds: dict[tuple[str, int | None], Feed] = {}
+        self._tapes: dict[str, PublicTradesFeed] = {}
+        self._books: dict[str, BookFeed] = {}
+        self._orders: OrderFeed | None = None
+        self._own_trades: OwnTradesFeed | None = None
+        self._positions: PositionFeed | None = None
+
+    # ------------------------------------------------------------- connection
+
+    @property
+    def state(self) -> StreamState:
+        """Where the overlay is in its life; ready when all its channels are live."""
+        return self._part.state
+
+    async def ready(self, timeout: float | None = None) -> None:
+        """Return when everything that is watched is live, also after an outage.
+
+        Args:
+            timeout: seconds to wait; None waits for ever.
+
+        Raises:
+            StreamClosedError: the time is over, or the overlay has stopped.
+            VenueError, CredentialsError: a subscription was refused.
+        """
+        await self._part.until_ready(timeout)
+
+    @property
+    def connects(self) -> int:
+        """Connections made so far; more than one means there was an outage."""
+        return self._hub.connects
+
+    # ------------------------------------------------------------------ hooks
+
+    def add_hook(self, event: str, hook: Callable[[Any], Any]) -> Callable[[], None]:
+        """Have a function called for an event, besides others.
+
+        Each hook goes at its own pace: one that raises, hangs or is slow holds up no
+        other, and not the stream.
+
+        Args:
+            event: name of an `on_...` attribute.
+            hook: a plain or coroutine function.
 
         Returns:
-            Whether the channel is sound; if not, it needs a fresh snapshot.
+            What takes it away again.
+
+        Raises:
+            UsageError: there is no such event, or the hook cannot be called.
         """
-        handler = self._handlers.get(name)
-        if handler is None:
-            return True
-        try:
-            return handler(message, snapshot)
-        except WrappyError as error:
-            self._log.error("unreadable %s frame: %s", name, error)
-            if name == "order_book":
-                self.book.invalidate(str(error))
-            return name != "order_book"
+        return self._hooks.add(event, hook)
 
-    def order(self, coi: int) -> OrderDict | None:
-        """Return the latest word on an order; None if the stream never told of it."""
-        record = self.orders.get(coi)
-        return None if record is None or record.report is None else dict(record.report)
+    @property
+    def hook_stats(self) -> tuple[HookStats, ...]:
+        """What each hook did so far: calls, failures, timeouts, what waits."""
+        return self._hooks.stats()
 
-    def missing(self, listed: Iterable[OrderDict]) -> list[int]:
-        """Return the orders that are live here and not in a list of live orders."""
-        present = {row.get("client_order_index") for row in listed}
-        live = (record.client_order_index for record in self.orders.live())
-        return [coi for coi in live if coi not in present]
+    @property
+    def hook_failures(self) -> int:
+        """Hooks that raised so far."""
+        return self._hooks.failures
 
-    def vanished(self, listed: Sequence[OrderDict]) -> bool:
-        """Whether a list of live orders lacks one that is live here or waited for."""
-        present = {row.get("client_order_index") for row in listed}
-        awaited = any(coi not in present for coi in self.waiters)
-        return awaited or bool(self.missing(listed))
+    def attach(self, dealer: AccountSession) -> Callable[[], None]:
+        """Wire a dealer of the same account to this overlay.
 
-    def knows_trade(self, trade_id: int) -> bool:
-        """Whether a trade of the account has been told."""
-        return trade_id in self._own_trade_ids
+        It hears of its orders, takes prices of the moment from here if it trades one
+        of the markets, and looks through its orders after each outage.
 
-    def enter_orders(self, rows: Iterable[OrderDict]) -> None:
-        """Enter the exchange's words on orders; unreadable ones are logged."""
-        readable = []
-        for row in rows:
-            try:
-                record = report_order(self.orders, row)
-            except WrappyError as error:
-                self._log.error("unreadable order: %s", error)
-                continue
-            readable.append(row)
-            if record is None or record.report is None:
-                continue
-            for waiter in self.waiters.get(record.client_order_index, ()):
-                if not waiter.done():
-                    waiter.set_result(dict(record.report))
-        if readable:
-            self._tell("on_orders", readable)
+        Args:
+            dealer: a `LighterDealer`.
 
-    def _take_orders(self, message: Mapping[str, Any], _snapshot: bool) -> bool:  # noqa: FBT001 - handlers share one shape
-        self.enter_orders(rows_by_market(message.get("orders"), "orders"))
-        return True
+        Returns:
+            What takes the wires away again.
 
-    def _take_trades(self, message: Mapping[str, Any], _snapshot: bool) -> bool:  # noqa: FBT001 - handlers share one shape
-        rows = rows_by_market(message.get("trades"), "trades")
-        by_id = {whole(row, "trade_id"): row for row in rows}
-        fresh = self.public.add(public_trade(row) for row in by_id.values())
-        if fresh:
-            new = [by_id[trade.trade_id] for trade in fresh]
-            _enter(self.public_rows, new)
-            self._tell("on_public_trades", new)
-        return True
-
-    def _take_book(self, message: Mapping[str, Any], snapshot: bool) -> bool:  # noqa: FBT001 - handlers share one shape
-        body = message.get("order_book")
-        if not isinstance(body, dict):
-            raise ProtocolError("order_book: the frame has no book")
-        bids, asks = self._levels(body.get("bids")), self._levels(body.get("asks"))
-        nonce = whole(body, "nonce")
-        if snapshot:
-            return self.book.snapshot(bids, asks, nonce)
-        sound = self.book.apply(bids, asks, whole(body, "begin_nonce"), nonce)
-        if not sound:
-            self._log.warning("book to be rebuilt: %s", self.book.invalid_reason)
-        return sound
-
-    def _levels(self, rows: object) -> list[tuple[int, int]]:
-        price_decimals = self.market.price_decimals
-        size_decimals = self.market.size_decimals
-        return [
-            (
-                fixed_to_int(str(row.get("price")), price_decimals),
-                fixed_to_int(str(row.get("size")), size_decimals),
+        Raises:
+            UsageError: this overlay streams no account, or another one.
+        """
+        mine, its = self._account_index, dealer.config.account_index
+        if self._orders is None or mine != its:
+            raise UsageError(
+                f"attach: the dealer's account is {its}, this overlay streams "
+                f"{'none' if self._orders is None else mine}"
             )
-            for row in rows_by_market(rows, "levels")
+
+        def reconcile(_: int) -> Any:
+            return dealer.reconcile()
+
+        wires = [
+            self._hooks.add("on_orders", dealer.feed_ws_orders),
+            self._hooks.add("on_reconnect", reconcile),
         ]
+        market = self._markets.get(dealer.market.symbol)
+        if market is not None:
+            dealer.attach_prices(OneMarket(self, market))
+            wires.append(lambda: dealer.attach_prices(None))
+        dealer.feed_ws_orders(self._orders.live())
 
-    def _take_own_trades(self, message: Mapping[str, Any], _snapshot: bool) -> bool:  # noqa: FBT001 - handlers share one shape
-        rows = rows_by_market(message.get("trades"), "trades")
-        by_id = {whole(row, "trade_id"): row for row in rows}
-        fresh = sorted(by_id.keys() - self._own_trade_ids)
-        if fresh:
-            new = [by_id[trade_id] for trade_id in fresh]
-            _enter(self.own_trades, new)
-            self._own_trade_ids.update(fresh)
-            if len(self._own_trade_ids) > 10 * ROWS_KEPT:
-                keep = sorted(self._own_trade_ids)[-5 * ROWS_KEPT :]
-                self._own_trade_ids = set(keep)
-            self._tell("on_trades", new)
-        return True
+        def detach() -> None:
+            while wires:
+                wires.pop()()
 
-    def _take_positions(self, message: Mapping[str, Any], snapshot: bool) -> bool:  # noqa: FBT001 - handlers share one shape
-        value = message.get("positions")
-        rows = list(value.values()) if isinstance(value, dict) else value
-        told = [position_of(row) for row in rows_by_market(rows, "positions")]
-        if snapshot:
-            # What a snapshot leaves out is flat; an update speaks of what it names.
-            self.positions.clear()
-        self.positions.update({position.market_id: position for position in told})
-        return True
+        return detach
 
+    def tap(self, take: Callable[[dict[str, Any]], Any]) -> Callable[[], None]:
+        """Hand every frame of this overlay's channels on, decoded, as it comes.
 
-def _enter(kept: deque[TradeDict], new: list[TradeDict]) -> None:
-    """Add rows that are in order among themselves; late ones go where they belong."""
-    rows = new
-    if kept and new[0]["trade_id"] < kept[-1]["trade_id"]:
-        rows = sorted((*kept, *new), key=lambda row: int(row["trade_id"]))
-        kept.clear()
-    kept.extend(rows)
+        For stores that read the exchange's own frames. It is called from the reader,
+        so it has to be quick and must not raise. What is returned ends it.
+        """
+        return self._part.tap(take)
+
+    # ---------------------------------------------------------------- watching
+
+    async def watch(
+        self, what: str, symbol: str | None = None, *, timeout: float | None = 15.0
+    ) -> Callable[[], None]:
+        """Stream something more; return when its first snapshot is here.
+
+        Args:
+            what: `ticker`, `market_stats`, `candles:1m` (or 5m 15m 30m 1h 4h 12h 1d)
+                of a market; `assets`, `user_stats`, `transactions`, `notifications`
+                of the account.
+            symbol: one of this overlay's markets, for what is about a market.
+            timeout: seconds to wait for the snapshot.
+
+        Returns:
+            What ends it.
+
+        Raises:
+            UsageError: there is no such thing, or no account here.
+            StreamClosedError: no snapshot came in time.
+            VenueError, CredentialsError: the exchange refused.
+        """
+        self._require_open()
+        stop = self._order_dish(what, symbol)
+        try:
+            await self._part.until_ready(timeout)
+        except BaseException:
+            stop()
+            raise
+        return stop
+
+    def _order_dish(self, what: str, symbol: str | None) -> Callable[[], None]:
+        index: int | None = None
+        if what in OF_ACCOUNTS:
+            dish = of_account(what, self._account())
+        else:
+            market = self._market(symbol)
+            dish, index = of_market(what, market), market.market_id
+        key = what, index
+        if key in self._feeds:
+            return lambda: None
+        self._feeds[key] = self._part.subscribe(
+            dish.channel, dish.make, private=dish.private and self._has_tokens
+        )
+        orders = [dish]
+
+        def stop() -> None:
+            # Once: what was ordered anew since then stays.
+            if orders:
+                del self._feeds[key]
+                self._part.unsubscribe(orders.pop().channel)
+
+        return stop
+
+    @property
+    def _has_tokens(self) -> bool:
+        return self._hub.account is not None
+
+    # ----------------------------------------------------------------- markets
+
+    def book(self, symbol: str | None = None) -> BookView:
+        """Return a market's order book; reading it while it is not sound raises.
+
+        Raises:
+            UsageError: this overlay streams trades only, or not that market.
+        """
+        if not self._with_book:
+            raise UsageError("this overlay streams public trades only; no book")
+        return self._books[self._market(symbol).symbol].view
+
+    def get_ltp(self, symbol: str | None = None) -> Decimal | None:
+        """Return the price of a market's newest trade in USDC, None before one.
+
+        Raises:
+            UsageError: this overlay does not stream that market.
+        """
+        return self._tapes[self._market(symbol).symbol].last_traded_price
+
+    def get_recent_trades(
+        self, n: int = 50, *, public: bool = False, symbol: str | None = None
+    ) -> list[TradeDict]:
+        """Return up to `n` of the latest trades, oldest first.
+
+        Args:
+            n: how many.
+            public: a market's trades; otherwise the account's own.
+            symbol: only this market's; None for the first market's public trades,
+                and for own trades of all markets.
+
+        Raises:
+            UsageError: this overlay does not stream that market.
+        """
+        if public:
+            rows = list(self._tapes[self._market(symbol).symbol].rows)
+        else:
+            rows = list(self._own_trades.rows) if self._own_trades is not None else []
+            if symbol is not None:
+                index = self._market(symbol).market_id
+                rows = [row for row in rows if row.get("market_id") == index]
+        return rows[-n:] if n > 0 else []
+
+    def ticker(self, symbol: str | None = None) -> Ticker:
+        """Return a market's best prices as its ticker tells them.
+
+        Raises:
+            UsageError: it is not watched; `watch("ticker")` first.
+            StreamClosedError: there is no live value.
+        """
+        market = self._market(symbol)
+        return cast("TickerFeed", self._watched("ticker", market)).current()
+
+    def market_stats(self, symbol: str | None = None) -> MarketStats:
+        """Return a market's mark and index price, funding and volumes.
+
+        Raises:
+            UsageError: they are not watched; `watch("market_stats")` first.
+            StreamClosedError: there is no live value.
+        """
+        market = self._market(symbol)
+        return cast("MarketStatsFeed", self._watched("market_stats", market)).current()
+
+    def candles(self, resolution: str, symbol: str | None = None) -> list[Candle]:
+        """Return a market's candles, oldest first; the last one is not closed yet.
+
+        Args:
+            resolution: such as `1m`.
+            symbol: the market.
+
+        Raises:
+            UsageError: they are not watched; `watch("candles:1m")` first.
+            StreamClosedError: there is no live candle.
+        """
+        market = self._market(symbol)
+        feed = cast("CandleFeed", self._watched(f"candles:{resolution}", market))
+        return [*feed.closed(), feed.current()]
+
+    # ----------------------------------------------------------------- account
+
+    @property
+    def positions(self) -> dict[str, Position]:
+        """The account's open positions by symbol."""
+        return {} if self._positions is None else self._positions.open()
+
+    @property
+    def assets(self) -> Mapping[str, Asset]:
+        """The account's assets by symbol; `UsageError` when they are not watched."""
+        return cast("AssetsFeed", self._watched("assets")).current()
+
+    @property
+    def user_stats(self) -> UserStats:
+        """The account's collateral and leverage; `UsageError` when not watched."""
+        return cast("UserStatsFeed", self._watched("user_stats")).current()
+
+    def recent(
+        self, what: Literal["transactions", "notifications"]
+    ) -> Sequence[object]:
+        """Return the account's latest transactions or notifications, oldest first.
+
+        Raises:
+            UsageError: they are not watched; `watch` them first.
+        """
+        feed = self._watched(what)
+        return cast("TransactionFeed | NotificationFeed", feed).recent()
+
+    async def get_order_by_coi(self, client_order_index: int) -> OrderDict | None:
+        """Return the latest word on an order, ended ones included; None if unknown."""
+        coi = checked_coi(client_order_index)
+        return None if self._orders is None else self._orders.order(coi)
+
+    async def wait_order_by_coi(
+        self, client_order_index: int, timeout: float | None = None
+    ) -> OrderDict | None:
+        """Return an order as soon as the stream has told of it.
+
+        An order that is known already, also one that has ended, is returned at once.
+
+        Args:
+            client_order_index: the order.
+            timeout: seconds to wait; None waits for ever.
+
+        Returns:
+            The order as the exchange tells it, or None when the time is over.
+
+        Raises:
+            StreamClosedError: the overlay is closed while waiting.
+        """
+        coi = checked_coi(client_order_index)
+        known = await self.get_order_by_coi(coi)
+        if known is not None:
+            return known
+        self._require_open()
+        waiter: asyncio.Future[OrderDict] = asyncio.get_running_loop().create_future()
+        self._part.waits(waiter)
+        feed = self._orders
+        if feed is not None:
+            feed.wait_for(coi, waiter)
+        try:
+            return await asyncio.wait_for(waiter, timeout)
+        except asyncio.TimeoutError:
+            return None
+        finally:
+            if feed is not None:
+                feed.wait_no_more(coi, waiter)
+
+    # ---------------------------------------------------------------- what it has
+
+    def _watched(self, what: str, market: Market | None = None) -> Feed:
+        index = None if market is None else market.market_id
+        feed = self._feeds.get((what, index))
+        if feed is None:
+            of = "" if market is None else f" of {market.symbol}"
+            raise UsageError(
+                f"{what}{of} is not watched here; await ws.watch({what!r}) first"
+            )
+        return feed
+
+    def _market(self, symbol: str | None) -> Market:
+        if symbol is None:
+            return self.market
+        found = self._markets.get(symbol)
+        if found is None:
+            raise UsageError(
+                f"symbol: this overlay streams {', '.join(self._markets)}, not {symbol}"
+            )
+        return found
+
+    def _account(self) -> int:
+        if self._account_index is None or not self._has_tokens:
+            raise UsageError("this overlay streams no account; give it a key")
+        return self._account_index
+
+    def _require_open(self) -> None:
+        if self._part.closed:
+            raise UsageError("the overlay is closed; run a new one")
+        if self._hub.failure is not None:
+            raise StreamClosedError("the overlay stopped") from self._hub.failure

@@ -24,7 +24,8 @@ from wrappy.lighter.sending.outbox import Outbox
 from wrappy.lighter.sending.sender import Sender
 from wrappy.lighter.sending.sweeping import OrderSweep
 from wrappy.lighter.wire.doors import FallbackDoor, RestSendDoor, StreamSendDoor
-from wrappy.lighter.wire.token import TokenSource
+from wrappy.lighter.wire.token import GivenToken, TokenSource
+from wrappy.lighter.wire.venue_time import VenueTime, ask_venue_s
 from wrappy.protocol.intents import CancelOrder
 from wrappy.signing.python import PythonSigner
 
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.environment import Environment, RestConnection
     from wrappy.lighter.link import ExchangeLink
+    from wrappy.lighter.pacing.limiter import RequestPace
     from wrappy.lighter.results import OrderDict
     from wrappy.lighter.sending.allowance import AccountAllowance
     from wrappy.lighter.sending.lane import KeyLane
     from wrappy.lighter.wire.doors import SendDoor
+    from wrappy.lighter.wire.token import AuthTokens
     from wrappy.model import Market
     from wrappy.signing import Signer
 
@@ -114,13 +117,27 @@ class DealerParts:
 
 
 def token_source(
-    config: DealerConfig, environment: Environment = NATIVE
-) -> TokenSource | None:
-    """Return where tokens come from, None for a config without account or key."""
-    if not config.api_keys or config.account_index is None:
+    config: DealerConfig,
+    environment: Environment,
+    rest: RestConnection,
+    pace: RequestPace,
+) -> AuthTokens | None:
+    """Return where tokens come from, None for a config without account or key.
+
+    Raises:
+        CredentialsError: the given token is malformed, another account's or over.
+    """
+    account = config.account_index
+    if account is None:
         return None
-    signer = environment.make_signer(config, config.api_keys[0])
-    return TokenSource(signer, environment.worker(), clock=environment.unix_s)
+    clock = environment.unix_s
+    time = VenueTime(partial(ask_venue_s, rest, pace), unix_s=clock)
+    if config.api_keys:
+        signer = environment.make_signer(config, config.api_keys[0])
+        return TokenSource(signer, environment.worker(), clock=clock, time=time)
+    if config.auth_token is None:
+        return None
+    return GivenToken(config.auth_token, account_index=account, clock=clock, time=time)
 
 
 async def assemble(
@@ -157,7 +174,14 @@ async def assemble(
         undo.push_async_callback(rest.aclose)
         link.pace_for(full)
         undo.push_async_callback(link.leave)
-        tokens = TokenSource(signers[0], environment.worker(), clock=environment.unix_s)
+        tokens = TokenSource(
+            signers[0],
+            environment.worker(),
+            clock=environment.unix_s,
+            time=VenueTime(
+                partial(ask_venue_s, rest, link.pace), unix_s=environment.unix_s
+            ),
+        )
         await _seed_pace(full, environment, link)
         insist = partial(patiently, pace=link.pace, timeout_s=full.reconcile_timeout_s)
         await insist(partial(link.check_chain, rest, full))

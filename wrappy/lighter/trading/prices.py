@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from wrappy.lighter.asking.account import AccountReader
-    from wrappy.lighter.streaming.overlay import BookView
+    from wrappy.lighter.streaming.book_feed import BookView
     from wrappy.model import Market
 
 
@@ -33,7 +33,7 @@ class PriceSource(Protocol):
     def book(self, symbol: str | None = None) -> BookView:
         """Return the book; `UsageError` when the stream carries none."""
 
-    def get_ltp(self) -> Decimal | None:
+    def get_ltp(self, symbol: str | None = None) -> Decimal | None:
         """Return the price of the newest trade."""
 
 

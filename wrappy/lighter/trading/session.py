@@ -405,6 +405,16 @@ class AccountSession:
             elif row.get("market_index") == self.market.market_id:
                 self._outbox.report(row)
 
+    async def reconcile(self) -> None:
+        """Look up what became of the live orders, as after an outage of the stream.
+
+        Raises:
+            UsageError: the dealer is closed.
+            VenueError, TransportError, ProtocolError: the lists could not be read.
+        """
+        self._require_open()
+        await self._parts.sweep.look()
+
     async def _begin(self) -> None:
         """Do what a new dealer does before anybody has it."""
 
