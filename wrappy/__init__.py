@@ -43,25 +43,44 @@ if TYPE_CHECKING:
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.dealer import LighterDealer
     from wrappy.lighter.streaming.datastore import LighterDataStore
+    from wrappy.lighter.streaming.values import (
+        AccountTransaction,
+        Asset,
+        BookGap,
+        Candle,
+        HookStats,
+        MarketStats,
+        Notification,
+        StreamState,
+        Ticker,
+        UserStats,
+    )
     from wrappy.lighter.ws import WsInfo
 
     __version__: str
 
 __all__ = [
+    "AccountTransaction",
+    "Asset",
     "AuthRejectedError",
+    "BookGap",
     "BookGapError",
+    "Candle",
     "ConfigError",
     "ConnectError",
     "CredentialsError",
     "DealerConfig",
     "ForeignNonceError",
+    "HookStats",
     "InvalidOrderError",
     "JournalError",
     "KeyInUseError",
     "LaneHeldError",
     "LighterDataStore",
     "LighterDealer",
+    "MarketStats",
     "NonceRejectedError",
+    "Notification",
     "OrderDeniedError",
     "OrderNotFoundError",
     "OrderRejectedError",
@@ -73,10 +92,13 @@ __all__ = [
     "SignerError",
     "StaleBookError",
     "StreamClosedError",
+    "StreamState",
+    "Ticker",
     "TransportError",
     "UnknownMarketError",
     "UnknownOrdersError",
     "UsageError",
+    "UserStats",
     "VenueError",
     "VenueUnavailableError",
     "WrappyError",
@@ -85,9 +107,19 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AccountTransaction": "wrappy.lighter.streaming.values",
+    "Asset": "wrappy.lighter.streaming.values",
+    "BookGap": "wrappy.lighter.streaming.values",
+    "Candle": "wrappy.lighter.streaming.values",
     "DealerConfig": "wrappy.lighter.config",
+    "HookStats": "wrappy.lighter.streaming.values",
     "LighterDataStore": "wrappy.lighter.streaming.datastore",
     "LighterDealer": "wrappy.lighter.dealer",
+    "MarketStats": "wrappy.lighter.streaming.values",
+    "Notification": "wrappy.lighter.streaming.values",
+    "StreamState": "wrappy.lighter.streaming.values",
+    "Ticker": "wrappy.lighter.streaming.values",
+    "UserStats": "wrappy.lighter.streaming.values",
     "WsInfo": "wrappy.lighter.ws",
 }
 

@@ -85,11 +85,12 @@ async def test_it_ends_within_two_seconds_with_clients_connected():
 
 def test_without_json_a_person_can_read_it():
     process = start("--flow", "none")
-    lines = [process.stdout.readline() for _ in range(5)]
+    lines = [process.stdout.readline() for _ in range(6)]
     code, _, _, _ = stop(process)
     assert code == 0
     assert "http://127.0.0.1:" in lines[0]
-    assert "api key 4" in lines[4]
+    assert lines[2].startswith("to look at: http://127.0.0.1:")
+    assert "api key 4" in lines[5]
 
 
 @pytest.mark.parametrize(

@@ -172,3 +172,45 @@ async def judge_orders(overlay, orders, exchange, account=0):
         here = await overlay.get_order_by_coi(coi)
         assert here is not None, f"order {coi} was never told of"
         assert (here["status"] == "open") == (there[coi] == "open"), (coi, here)
+
+
+class Truth:
+    """The exchange's own book at each of its counts, and what an overlay showed then.
+
+    Attributes:
+        depths: the book by count.
+        compared: how often a shown book could be held against the true one.
+        wrong: counts at which it showed something else.
+    """
+
+    def __init__(self, engine, overlay):
+        self.depths = {}
+        self.compared = 0
+        self.wrong = []
+        self._engine = engine
+        self._overlay = overlay
+        self._task = asyncio.create_task(self._watch())
+        overlay.add_hook("on_book", lambda _: self.compare())
+
+    async def _watch(self):
+        state = self._engine.exchange.markets[0]
+        while True:
+            if state.book_nonce not in self.depths:
+                self.depths[state.book_nonce] = state.engine.depth()
+            await asyncio.sleep(0.001)
+
+    def compare(self):
+        """Hold what can be read now against the truth of its count."""
+        try:
+            shown = shown_depth(self._overlay)
+        except BookGapError:
+            return
+        true = self.depths.get(self._overlay.book().nonce)
+        if true is not None:
+            self.compared += 1
+            if shown != true:
+                self.wrong.append(self._overlay.book().nonce)
+
+    async def aclose(self):
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)

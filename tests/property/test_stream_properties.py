@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from wrappy._core.stream import (
     ALREADY_SUBSCRIBED,
+    CROWDED,
     FIRST_REFUSAL_PAUSE_S,
     NOT_SUBSCRIBED,
     EventKind,
@@ -17,6 +18,7 @@ from wrappy._core.stream import (
 PUBLIC = tuple(f"trade/{market}" for market in range(6))
 PRIVATE = ("account_tx/7", "account_all_orders/7", "account_all_trades/7")
 LIMIT = 3
+MANNERS = ("well", "well", "well", "well", "refuse", "mute", "lose", "crowded")
 INVALID_CHANNEL = 30005
 
 
@@ -49,6 +51,7 @@ class Conversation(RuleBasedStateMachine):
         self.asked: set[str] = set()
         self.refused: dict[str, tuple[str | None, float]] = {}
         self.unanswered: dict[str, str] = {}
+        self.crowded_until = self.now
         self.last_sent = self.now
 
     @rule(channel=st.sampled_from(PUBLIC + PRIVATE))
@@ -96,6 +99,7 @@ class Conversation(RuleBasedStateMachine):
             assert channel in self.asked
             return
         assert channel in self.wanted
+        assert self.now >= self.crowded_until, "asked again although it was too much"
         private = channel in PRIVATE
         assert frame.get("auth") == (self.token if private else None)
         assert not private or self.token is not None
@@ -110,7 +114,7 @@ class Conversation(RuleBasedStateMachine):
         assert list(self.unanswered.values()).count("subscribe") <= LIMIT
 
     @precondition(lambda self: self.requests)
-    @rule(manner=st.sampled_from(["well", "well", "well", "refuse", "mute", "lose"]))
+    @rule(manner=st.sampled_from(MANNERS))
     def work(self, manner):
         request = self.requests.pop(0)
         if request["type"] not in ("subscribe", "unsubscribe"):
@@ -129,6 +133,8 @@ class Conversation(RuleBasedStateMachine):
             return {"type": "unsubscribed", "channel": name}
         if channel in self.subscribed:
             return error(ALREADY_SUBSCRIBED, f"Already Subscribed to : {name}")
+        if manner == "crowded":
+            return error(min(CROWDED), "Too Many of them")
         if manner in ("refuse", "mute"):
             where = f" : {name}" if manner == "refuse" else ""
             return error(INVALID_CHANNEL, f"Invalid Channel{where}")
@@ -146,6 +152,8 @@ class Conversation(RuleBasedStateMachine):
         del self.unanswered[channel]
         if message.get("error", {}).get("code") == INVALID_CHANNEL:
             self.refused[channel] = (token, self.now)
+        if message.get("error", {}).get("code") in CROWDED:
+            self.crowded_until = self.now + self.session.refusal_pause_s
         events = self.session.receive(message, now=self.now)
         for event in events:
             if event.kind is EventKind.SNAPSHOT:
@@ -167,7 +175,12 @@ class Conversation(RuleBasedStateMachine):
     @rule(data=st.data())
     def update(self, data):
         channel = data.draw(st.sampled_from(sorted(self.subscribed)))
-        for event in self.session.receive(update_of(channel), now=self.now):
+        was_live = self.session.is_live(channel)
+        frame = update_of(channel)
+        events = self.session.heard(frame["type"], frame["channel"], now=self.now)
+        assert events == self.session.receive(frame, now=self.now)
+        assert bool(events) is was_live
+        for event in events:
             assert event.kind is EventKind.UPDATE
             assert event.channel == channel
             assert channel in self.wanted
@@ -184,6 +197,7 @@ class Conversation(RuleBasedStateMachine):
     def settle(self):
         """Let the exchange behave well until nothing is under way any more."""
         for _ in range(200):
+            may_ask = self.now >= self.crowded_until
             self.send()
             busy = bool(self.requests or self.answers)
             while self.requests:
@@ -194,10 +208,11 @@ class Conversation(RuleBasedStateMachine):
                 continue
             # What was lost, or refused without a name, is found out by waiting.
             self.now += self.session.acknowledge_limit_s
-            if not self.session.is_dead(now=self.now):
+            if self.session.is_dead(now=self.now):
+                self.open_connection()
+            elif may_ask:
                 assert not self.unanswered
                 return
-            self.open_connection()
         raise AssertionError("the conversation never comes to rest")
 
     def teardown(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
+import itertools
 import json
 import logging
 import time
@@ -494,9 +495,7 @@ def test_d67_a_token_lasts_for_hours_and_tries_are_not_in_step(simulated):
             )
             await asyncio.sleep(600)
         moments = spied.moments[1:]
-        return [
-            after - before for before, after in zip(moments, moments[1:], strict=False)
-        ]
+        return [after - before for before, after in itertools.pairwise(moments)]
 
     pauses = simulated(scenario)
     assert pauses[0] <= 1.0

@@ -25,6 +25,7 @@ from wrappy.venue import FaultRule, Venue
 
 SPAN_S = 120
 CALM_S = 20
+TRIES = 5
 KILL = FaultRule(act="close", phase="tick", code=1006, after_ms=5_000)
 
 
@@ -69,8 +70,11 @@ async def calm(market, overlay, engine, pause_s):
     """Let everybody rest, and hold the book against the exchange's own."""
     market.moves = market.trades = False
     await asyncio.sleep(pause_s)
-    await overlay.ready(60)
-    await asyncio.sleep(0.2)  # a batch of changes is 50 ms, and travels
+    for _ in range(TRIES):
+        await overlay.ready(60)
+        await asyncio.sleep(0.2)  # a batch of changes is 50 ms, and travels
+        if overlay.book().is_valid:  # or it was killed right now
+            break
     assert shown_depth(overlay) == true_depth(engine)
     market.moves = market.trades = True
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import assert_type
 
 from wrappy import (
+    AccountTransaction,
+    Asset,
+    BookGap,
+    Candle,
     DealerConfig,
+    HookStats,
     LighterDataStore,
     LighterDealer,
+    MarketStats,
+    Notification,
     SendOutcomeUnknownError,
+    StreamState,
+    Ticker,
+    UserStats,
     WsInfo,
 )
 from wrappy.lighter.config import ApiKeyConfig
@@ -25,7 +36,16 @@ from wrappy.lighter.results import (
     OrderReport,
     OrderResult,
 )
-from wrappy.model import Market, OrderStatus, Position, Receipt, ReceiptStage, Side
+from wrappy.lighter.ws import BookView
+from wrappy.model import (
+    Market,
+    OrderStatus,
+    Position,
+    PriceLevel,
+    Receipt,
+    ReceiptStage,
+    Side,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -198,6 +218,76 @@ async def overlay_calls() -> None:
     async with ws as entered:
         assert_type(entered, WsInfo)
     await ws.aclose()
+
+
+async def several_markets() -> None:
+    """Books, figures and candles of more than one market."""
+    ws = await WsInfo.run_public_trades_simple(
+        symbols=["ETH", "BTC"], watch=["ticker", "candles:1m"]
+    )
+    assert_type(ws.market, Market)
+    book = ws.book("BTC")
+    assert_type(book, BookView)
+    assert_type(book.is_valid, bool)
+    assert_type(book.best_bid, PriceLevel | None)
+    assert_type(book.mid_price, Decimal | None)
+    assert_type(book.micro_price, Decimal | None)
+    assert_type(book.depth(5), tuple[list[PriceLevel], list[PriceLevel]])
+    assert_type(book.age_s, float)
+
+    stop = await ws.watch("market_stats", "BTC", timeout=5.0)
+    assert_type(stop, Callable[[], None])
+    stop()
+    assert_type(ws.ticker("BTC"), Ticker)
+    assert_type(ws.ticker().ask, PriceLevel | None)
+    stats = ws.market_stats(symbol="ETH")
+    assert_type(stats, MarketStats)
+    assert_type(stats.mark_price, Decimal | None)
+    assert_type(ws.candles("1m"), list[Candle])
+    assert_type(ws.candles("1m", "BTC")[-1].closed, bool)
+    assert_type(ws.get_ltp("BTC"), Decimal | None)
+    ws.get_recent_trades(10, public=True, symbol="BTC")
+
+
+async def account_and_connection(dealer: LighterDealer) -> None:
+    """Figures of the account, states, hooks, wiring."""
+    ws = await WsInfo.run_overlay(
+        7,
+        auth_token="ro:7:single:1900000000:00",
+        symbol="ETH",
+        watch=("assets",),
+        ready_timeout=5.0,
+        hook_timeout=2.0,
+    )
+    await ws.ready()
+    await ws.ready(timeout=2.0)
+    assert_type(ws.state, StreamState)
+    assert_type(ws.connects, int)
+    assert_type(ws.assets, Mapping[str, Asset])
+    assert_type(ws.user_stats, UserStats)
+    assert_type(ws.user_stats.leverage, Decimal | None)
+    assert_type(ws.recent("transactions"), Sequence[object])
+    ws.recent("candles")  # type: ignore[arg-type]
+
+    async def on_gap(gap: BookGap) -> None:
+        assert_type(gap.expected_nonce, int | None)
+
+    def on_transactions(rows: list[AccountTransaction]) -> None:
+        assert_type(rows[0].has_failed, bool)
+
+    def on_notifications(rows: list[Notification]) -> None:
+        assert_type(rows[0].content, Mapping[str, Any])
+
+    ws.on_gap = on_gap
+    ws.on_transactions = on_transactions
+    ws.on_state = None
+    assert_type(ws.add_hook("on_notifications", on_notifications), Callable[[], None])
+    assert_type(ws.hook_stats, tuple[HookStats, ...])
+    assert_type(ws.hook_failures, int)
+    detach = ws.attach(dealer)
+    assert_type(detach, Callable[[], None])
+    detach()
+    assert_type(ws.tap(lambda message: message.clear()), Callable[[], None])
 
 
 def dealer_feed(rows: list[dict[str, Any]]) -> None:

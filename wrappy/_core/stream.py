@@ -10,9 +10,11 @@ Channels are opaque pairs of a request name (`order_book/0`) and a reply name
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from wrappy._core.stream_channel import WantedChannel
 from wrappy._core.stream_events import EventKind, StreamEvent, StreamState
 
 if TYPE_CHECKING:
@@ -25,10 +27,13 @@ NOT_SUBSCRIBED = 30002
 CROWDED = frozenset({23000, 23001, 23002, 23003, 30009})
 """Too many messages, subscriptions, accounts or connections: asking again at once
 would make it worse."""
+UNAUTHORIZED = frozenset({20013, 30004, 30012})
+"""A token that is missing, malformed, expired, or of somebody else."""
 
 FIRST_REFUSAL_PAUSE_S = 0.5
 """Half of the pause after a first refusal; each one after it doubles the pause."""
 MOST_DOUBLINGS = 10
+
 
 _SILENT = frozenset({"ping", "pong", "connected"})
 
@@ -38,40 +43,6 @@ _CONTROL = {
     "jsonapi/sendtx": EventKind.REPLY,
     "jsonapi/sendtxbatch": EventKind.REPLY,
 }
-
-
-@dataclass(slots=True)
-class _Wanted:
-    request_name: str
-    private: bool
-    live: bool = False
-    asked_at: float | None = None
-    leaving: bool = False
-    left_at: float | None = None
-    dropped: bool = False
-    refused_at: float | None = None
-    refusals: int = 0
-    token: str | None = field(default=None, repr=False)
-    # Made once: a busy channel tells of thousands a second.
-    update: list[StreamEvent] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self.update = [StreamEvent(EventKind.UPDATE, self.request_name, {})]
-
-    @property
-    def pending_since(self) -> float | None:
-        """When the request went out that is unanswered; one at a time, at most."""
-        return self.asked_at if self.left_at is None else self.left_at
-
-    def leave(self) -> None:
-        """Have it unsubscribed; unless dropped it is asked for again after that."""
-        self.live, self.leaving = False, True
-
-    def forget(self) -> None:
-        """Start over, as on a fresh connection."""
-        self.live = self.leaving = False
-        self.asked_at = self.left_at = self.refused_at = None
-        self.refusals = 0
 
 
 @dataclass(slots=True)
@@ -100,17 +71,19 @@ class StreamSession:
     unreadable_frames: int = 0
     stirred: bool = False
     _crowded_until: float = 0.0
-    _wanted: dict[str, _Wanted] = field(default_factory=dict)
+    _wanted: dict[str, WantedChannel] = field(default_factory=dict)
     _pongs: list[dict[str, Any]] = field(default_factory=list)
     _token: str | None = field(default=None, repr=False)
     _look_at: float = 0.0
+    _doubted_at: float = -math.inf
     _last_sent: float = 0.0
     _last_received: float = 0.0
 
     def want(self, request_name: str, *, private: bool = False) -> None:
         """Keep this channel subscribed from now on."""
         wanted = self._wanted.setdefault(
-            _key(request_name), _Wanted(request_name=request_name, private=private)
+            _key(request_name),
+            WantedChannel(request_name=request_name, private=private),
         )
         wanted.dropped = False
         self.stirred = True
@@ -133,7 +106,7 @@ class StreamSession:
         """Ask for a fresh snapshot of a live channel."""
         wanted = self._wanted.get(_key(request_name))
         if wanted is not None and wanted.live:
-            wanted.leave()
+            wanted.spoil(self._last_received)
             self.stirred = True
 
     def is_live(self, request_name: str) -> bool:
@@ -192,12 +165,14 @@ class StreamSession:
         """Return the frames to send now, in order."""
         frames, self._pongs = self._pongs, []
         self.stirred = False
-        in_flight = 0
+        in_flight = sum(w.pending_since is not None for w in self._wanted.values())
         for wanted in self._wanted.values():
+            if in_flight >= self.in_flight_limit:
+                break
             if wanted.leaving and wanted.left_at is None:
                 wanted.left_at = now
+                in_flight += 1
                 frames.append({"type": "unsubscribe", "channel": wanted.request_name})
-            in_flight += wanted.pending_since is not None
         for wanted in self._wanted.values():
             if in_flight >= self.in_flight_limit or now < self._crowded_until:
                 break
@@ -218,6 +193,20 @@ class StreamSession:
             self._last_sent = now
         return frames
 
+    def pongs(self) -> list[dict[str, Any]]:
+        """Return the answers to pings alone, for who has to wait with the rest."""
+        frames, self._pongs = self._pongs, []
+        return frames
+
+    def posted(self, frame: Mapping[str, Any], *, now: float) -> None:
+        """Note that a frame left later than it was handed out."""
+        self._last_sent = now
+        wanted = self._wanted.get(_key(str(frame.get("channel", ""))))
+        if wanted is not None and wanted.left_at is not None:
+            wanted.left_at = now
+        elif wanted is not None and wanted.asked_at is not None:
+            wanted.asked_at = now
+
     def deadline(self, *, now: float) -> float:
         """Return the time at which the shell must look again without a frame."""
         times = [
@@ -234,6 +223,7 @@ class StreamSession:
             for wanted in self._wanted.values()
             if wanted.refused_at is not None
         ]
+        times += [w.not_before for w in self._wanted.values() if w.not_before > now]
         if self._crowded_until > now:
             times.append(self._crowded_until)
         if any(wanted.private for wanted in self._wanted.values()):
@@ -273,9 +263,13 @@ class StreamSession:
             return self._unreadable(message)
         if kind == "unsubscribed":
             wanted = self._find(channel)
-            if wanted is not None:
-                self._left(wanted)
-            return []
+            if wanted is None:
+                return []
+            was_live = wanted.live
+            self._left(wanted)
+            # Nobody asked for that: an expired token, or the exchange's own will.
+            name = wanted.request_name
+            return [StreamEvent(EventKind.ENDED, name, {})] if was_live else []
         return self.heard(kind, channel, now=self._last_received)
 
     def heard(self, kind: str, channel: str, *, now: float) -> list[StreamEvent]:
@@ -298,7 +292,7 @@ class StreamSession:
             return wanted.update if wanted.live else []
         return self._acknowledged(wanted) if kind.startswith("subscribed/") else []
 
-    def _acknowledged(self, wanted: _Wanted) -> list[StreamEvent]:
+    def _acknowledged(self, wanted: WantedChannel) -> list[StreamEvent]:
         self.stirred = True
         if wanted.leaving:
             return []
@@ -344,8 +338,10 @@ class StreamSession:
         return self._declined(wanted, message, code)
 
     def _declined(
-        self, wanted: _Wanted | None, message: Mapping[str, Any], code: int
+        self, wanted: WantedChannel | None, message: Mapping[str, Any], code: int
     ) -> list[StreamEvent]:
+        if code in UNAUTHORIZED:
+            self._doubt_token(wanted)
         if wanted is None:
             return [StreamEvent(EventKind.REFUSED, None, message, code)]
         if wanted.asked_at is not None:
@@ -359,11 +355,25 @@ class StreamSession:
                 wanted.refusals += 1
         return [StreamEvent(EventKind.REFUSED, wanted.request_name, message, code)]
 
-    def _oldest_asked(self) -> _Wanted | None:
+    def _doubt_token(self, wanted: WantedChannel | None) -> None:
+        """Ask anew for what a refused token may have ended, soon with another one."""
+        now = self._last_received
+        doubtful = self._wanted.values() if wanted is None else (wanted,)
+        for one in doubtful:
+            # Not an answer to a subscribe: it is subscribed no more, and nothing
+            # else will ever tell.
+            if one.private and one.live:
+                one.spoil(now)
+        # Not for each refusal: where no token is good, each would bring the next.
+        if now - self._doubted_at >= self.refusal_pause_s:
+            self._doubted_at = now
+            self._look_at = min(self._look_at, now)
+
+    def _oldest_asked(self) -> WantedChannel | None:
         asked = [w for w in self._wanted.values() if w.asked_at is not None]
         return min(asked, key=lambda w: w.asked_at or 0.0, default=None)
 
-    def _left(self, wanted: _Wanted) -> None:
+    def _left(self, wanted: WantedChannel) -> None:
         wanted.live = wanted.leaving = False
         wanted.left_at = None
         if wanted.dropped and wanted.asked_at is None:
@@ -373,8 +383,8 @@ class StreamSession:
         self.unreadable_frames += 1
         return [StreamEvent(EventKind.UNREADABLE, None, message)]
 
-    def _may_ask(self, wanted: _Wanted, now: float) -> bool:
-        if wanted.live or wanted.leaving or wanted.dropped:
+    def _may_ask(self, wanted: WantedChannel, now: float) -> bool:
+        if wanted.live or wanted.leaving or wanted.dropped or now < wanted.not_before:
             return False
         if wanted.refused_at is not None:
             if now - wanted.refused_at < self._pause_s(wanted):
@@ -384,12 +394,12 @@ class StreamSession:
             return False
         return not wanted.private or self._token is not None
 
-    def _pause_s(self, wanted: _Wanted) -> float:
+    def _pause_s(self, wanted: WantedChannel) -> float:
         """Return how long a refused channel is left alone: each time for longer."""
         doubled = 1 << min(wanted.refusals, MOST_DOUBLINGS)
         return min(self.refusal_pause_s, FIRST_REFUSAL_PAUSE_S * doubled)
 
-    def _find(self, channel: str) -> _Wanted | None:
+    def _find(self, channel: str) -> WantedChannel | None:
         exact = self._wanted.get(_key(channel))
         if exact is not None:
             return exact
@@ -398,7 +408,7 @@ class StreamSession:
         starts = [w for key, w in self._wanted.items() if key.startswith(start)]
         return starts[0] if len(starts) == 1 else None
 
-    def _meant(self, words: object, *, leaving: bool) -> _Wanted | None:
+    def _meant(self, words: object, *, leaving: bool) -> WantedChannel | None:
         """Return the channel an error speaks of: the one it names, or the only one."""
         named = _channel_in(words)
         found = None if named is None else self._find(named)

@@ -29,6 +29,7 @@ class EventKind(enum.Enum):
     REFUSED = "refused"
     REPLY = "reply"
     UNREADABLE = "unreadable"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class LogSink(Protocol):
@@ -20,6 +23,42 @@ class LogSink(Protocol):
 
     def error(self, msg: str, *args: Any) -> None:
         """Log a failure."""
+
+
+SAID_IN_FULL = 20
+"""Complaints of one kind that are all written."""
+
+QUIET_S = 1.0
+"""Seconds from one to the next after that."""
+
+
+class Complaints:
+    """Complaints that somebody else can cause in any number: the log stays readable.
+
+    Args:
+        log: where they are told.
+        clock: seconds, monotone.
+    """
+
+    def __init__(self, log: LogSink, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._clock = clock
+        self._count = self._unsaid = 0
+        self._said_at = 0.0
+
+    def error(self, msg: str, *args: Any) -> None:
+        """Log a failure; one of many is only counted, and the next tells how many."""
+        now = self._clock()
+        self._count += 1
+        if self._count > SAID_IN_FULL and now - self._said_at < QUIET_S:
+            self._unsaid += 1
+            return
+        self._said_at = now
+        if self._unsaid:
+            msg += " (%d more like this were not logged)"
+            args = (*args, self._unsaid)
+            self._unsaid = 0
+        self._log.error(msg, *args)
 
 
 class NamedMethodSink:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
+from wrappy.errors import ConfigError
 from wrappy.lighter.config import DealerConfig, complete_address, load_config
 from wrappy.lighter.environment import NATIVE
 from wrappy.lighter.link import acquire_link, release_link
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BookView", "WsInfo"]
 
+LONGEST_PING_S = 110.0
+"""The exchange closes after two minutes of our silence (official WebSocket reference).
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class _Wishes:
@@ -50,6 +55,22 @@ class _Wishes:
     hook_timeout_s: float = 30.0
     logger: Any = None
     environment: Environment = NATIVE
+    book: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("symbols", "watch"):
+            value = getattr(self, name)
+            if isinstance(value, str) or not all(isinstance(one, str) for one in value):
+                raise ConfigError(f"{name}: {value!r} is no list of names; give [...]")
+        for name, seconds, most in (
+            ("ping_interval", self.ping_interval_s, LONGEST_PING_S),
+            ("ready_timeout", self.ready_timeout_s, 3_600.0),
+            ("hook_timeout", self.hook_timeout_s, 3_600.0),
+        ):
+            if not 0 < seconds <= most:
+                raise ConfigError(
+                    f"{name}: {seconds!r} is not above 0 and at most {most:g} seconds"
+                )
 
 
 class WsInfo(Overlay):
@@ -174,6 +195,7 @@ class WsInfo(Overlay):
         *,
         symbols: Sequence[str] = (),
         watch: Sequence[str] = (),
+        book: bool = False,
         base_url: str | None = None,
         ping_interval: float = 30.0,
         ready_timeout: float = 15.0,
@@ -181,7 +203,10 @@ class WsInfo(Overlay):
         logger: Any = None,
         environment: Environment = NATIVE,
     ) -> WsInfo:
-        """Stream public trades; no key is needed. Arguments as in `run_overlay`.
+        """Stream public trades; no key is needed.
+
+        Arguments are as in `run_overlay`; with `book` the order books are streamed
+        as well.
 
         Raises:
             ConfigError, UnknownMarketError: no address, or no such market.
@@ -196,8 +221,14 @@ class WsInfo(Overlay):
             hook_timeout,
             logger,
             environment,
+            book,
         )
         return await cls._run(complete_address(bare), wishes)
+
+    @property
+    def unreadable_frames(self) -> int:
+        """Frames of the connection so far that made no sense; they were left out."""
+        return self._hub.unreadable_frames
 
     async def __aenter__(self) -> Self:
         return self
@@ -242,8 +273,10 @@ class WsInfo(Overlay):
         try:
             overlay = await cls._joined(config, wishes, link, hub)
         except BaseException:
-            await release_hub(link, hub)
-            release_link(link)
+            try:
+                await release_hub(link, hub)
+            finally:
+                release_link(link)
             raise
         try:
             await overlay._subscribe(wishes)  # noqa: SLF001 - our own
@@ -283,7 +316,7 @@ class WsInfo(Overlay):
             account_index=config.account_index,
             hub=hub,
             part=part,
-            with_book=hub.account is not None,
+            with_book=wishes.book,
         )
         overlay._link = link
         if wishes.environment.watches_loop:

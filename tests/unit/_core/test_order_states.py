@@ -89,9 +89,15 @@ def test_a_status_means_what_the_fill_makes_of_it(text, filled, event):
     assert classify(text, filled).event is event
 
 
+@pytest.mark.parametrize("filled", [0, 5])
+def test_a_way_to_be_canceled_that_nobody_knew_is_an_end_all_the_same(filled):
+    verdict = classify("canceled-by-a-new-rule", filled)
+    assert verdict == (OrderEvent.REPORTED_CANCELED, "by a new rule")
+
+
 def test_an_unknown_status_is_no_guess():
-    with pytest.raises(ProtocolError, match="canceled-by-aliens"):
-        classify("canceled-by-aliens", 0)
+    with pytest.raises(ProtocolError, match="taken-by-aliens"):
+        classify("taken-by-aliens", 0)
 
 
 def test_the_diagram_is_drawn_from_the_table():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from wrappy._core.stream import (
     ALREADY_SUBSCRIBED,
+    CROWDED,
     NOT_SUBSCRIBED,
+    UNAUTHORIZED,
     EventKind,
     StreamSession,
     StreamState,
@@ -114,6 +118,23 @@ def test_subscribes_in_flight_are_bounded():
     assert session.outbox(now=0.0) == []
     acknowledge(session, "trade:0")
     assert session.outbox(now=0.0) == [subscribe("trade/2")]
+
+
+def test_unsubscribes_in_flight_are_bounded_as_well():
+    session = StreamSession(in_flight_limit=2)
+    session.connected(now=0.0)
+    for market in range(3):
+        live(session, f"trade/{market}")
+    for market in range(3):
+        session.resubscribe(f"trade/{market}")
+    gone = [frame["channel"] for frame in session.outbox(now=1.0)]
+    assert gone == ["trade/0", "trade/1"]
+    session.receive({"type": "unsubscribed", "channel": "trade:0"}, now=1.0)
+    session.receive({"type": "unsubscribed", "channel": "trade:1"}, now=1.0)
+    assert [frame["type"] for frame in session.outbox(now=1.0)] == [
+        "unsubscribe",
+        "subscribe",
+    ]
 
 
 def test_a_private_channel_waits_for_a_token(session):
@@ -292,7 +313,73 @@ def test_a_resubscribe_of_what_is_not_live_says_nothing(session):
 
 def test_a_live_channel_that_the_exchange_drops_is_asked_for_again(session):
     live(session, "trade/0")
+    message = {"type": "unsubscribed", "channel": "trade:0"}
+    (event,) = session.receive(message, now=0.0)
+    assert (event.kind, event.channel) == (EventKind.ENDED, "trade/0")
     unsubscribed(session, "trade:0")
+    assert not session.is_live("trade/0")
+    assert session.outbox(now=0.0) == [subscribe("trade/0")]
+
+
+def test_what_is_never_sound_is_asked_for_at_a_bounded_pace(session):
+    live(session, "order_book/0")
+    now, asked = 0.0, []
+    while now < 120.0:
+        session.resubscribe("order_book/0")
+        for frame in session.outbox(now=now):
+            if frame["type"] == "unsubscribe":
+                unsubscribed(session, "order_book:0", now)
+            elif frame["type"] == "subscribe":
+                asked.append(now)
+                acknowledge(session, "order_book:0", now)
+        # Whoever has something to say looks again at once.
+        waits = not session.stirred and asked[-1:] != [now]
+        now = session.deadline(now=now) if waits else now + 0.001
+    assert len([at for at in asked if at < 60.0]) <= 50
+    assert max(after - before for before, after in itertools.pairwise(asked)) <= 5.1
+
+
+def test_what_was_sound_for_a_while_is_asked_for_at_once_again(session):
+    live(session, "order_book/0")
+
+    def pause_s(now):
+        session.receive({"type": "pong"}, now=now)
+        session.resubscribe("order_book/0")
+        assert session.outbox(now=now) == [unsubscribe("order_book/0")]
+        unsubscribed(session, "order_book:0", now)
+        asked_at = now
+        while not session.outbox(now=asked_at):
+            asked_at = session.deadline(now=asked_at)
+        acknowledge(session, "order_book:0", asked_at)
+        return asked_at - now
+
+    pauses = [pause_s(10.0 * step) for step in range(12)]
+    assert pauses == [0.0] * 10 + [1.5] * 2
+    assert pause_s(180.0) == 0.0
+
+
+def test_a_request_that_left_late_has_its_whole_time_for_an_answer(session):
+    session.want("trade/0")
+    (frame,) = session.outbox(now=0.0)
+    session.posted(frame, now=60.0)
+    session.receive({"type": "pong"}, now=60.0)
+    assert not session.is_dead(now=61.0)
+    assert session.is_dead(now=71.0)
+    acknowledge(session, "trade:0", now=61.0)
+    session.posted({"type": "ping"}, now=62.0)
+    session.posted(frame, now=62.0)
+    session.resubscribe("trade/0")
+    (frame,) = session.outbox(now=62.0)
+    session.posted(frame, now=80.0)
+    session.receive({"type": "pong"}, now=80.0)
+    assert not session.is_dead(now=81.0)
+
+
+def test_pings_are_answered_apart_from_what_has_to_wait(session):
+    session.want("trade/0")
+    session.receive({"type": "ping"}, now=0.0)
+    assert session.pongs() == [{"type": "pong"}]
+    assert session.pongs() == []
     assert session.outbox(now=0.0) == [subscribe("trade/0")]
 
 
@@ -413,6 +500,56 @@ def test_an_unreadable_frame_is_counted_and_told(session, message):
     assert session.unreadable_frames == 1
 
 
+@pytest.mark.parametrize("code", sorted(UNAUTHORIZED))
+def test_a_token_refused_unasked_has_private_channels_asked_for_again(session, code):
+    session.offer_token("first", look_at=5000.0)
+    for name in ("account_all_orders/1", "account_all_trades/1"):
+        live(session, name, private=True)
+    live(session, "trade/0")
+    (event,) = refuse(session, code, "invalid auth: expired token", now=9.0)
+    assert (event.kind, event.channel) == (EventKind.REFUSED, None)
+    assert session.token_due(now=9.0)
+    assert [session.is_live(n) for n in ("trade/0", "account_all_orders/1")] == [
+        True,
+        False,
+    ]
+    session.offer_token("second", look_at=6000.0)
+    left = session.outbox(now=9.0)
+    assert left == [
+        unsubscribe("account_all_orders/1"),
+        unsubscribe("account_all_trades/1"),
+    ]
+    for frame in left:
+        unsubscribed(session, frame["channel"].replace("/", ":"), now=9.1)
+    assert session.outbox(now=9.2) == [
+        subscribe("account_all_orders/1", auth="second"),
+        subscribe("account_all_trades/1", auth="second"),
+    ]
+
+
+def test_a_refusal_that_names_a_live_channel_is_about_that_one(session):
+    session.offer_token("first", look_at=5000.0)
+    for name in ("account_all_orders/1", "account_all_trades/1", "trade/0"):
+        live(session, name, private=not name.startswith("trade"))
+    refuse(session, 20013, "expired : account_all_trades:1", now=9.0)
+    refuse(session, 20013, "expired : trade:0", now=9.0)
+    assert session.outbox(now=9.0) == [unsubscribe("account_all_trades/1")]
+
+
+def test_where_no_token_is_good_another_is_asked_for_once_a_minute(session):
+    session.want("account_all_orders/1", private=True)
+    session.offer_token("first", look_at=5000.0)
+    session.outbox(now=0.0)
+    refuse(session, 20013, "invalid auth", now=1.0)
+    assert session.token_due(now=1.0)
+    session.offer_token("second", look_at=5000.0)
+    assert session.outbox(now=1.0) == [subscribe("account_all_orders/1", auth="second")]
+    refuse(session, 20013, "invalid auth", now=2.0)
+    assert not session.token_due(now=60.9)
+    refuse(session, 20013, "invalid auth", now=61.0)
+    assert session.token_due(now=61.0)
+
+
 def test_replies_and_shutdowns_are_handed_on(session):
     for kind in ("jsonapi/sendtx", "jsonapi/sendtxbatch"):
         (event,) = session.receive({"type": kind, "data": {}}, now=0.0)
@@ -421,3 +558,92 @@ def test_replies_and_shutdowns_are_handed_on(session):
     assert (event.kind, event.code) == (EventKind.REPLY, 21104)
     (event,) = session.receive({"type": "shutdown"}, now=0.0)
     assert event.kind is EventKind.SHUTDOWN
+
+
+@pytest.mark.parametrize("code", sorted(CROWDED))
+def test_where_there_are_too_many_nothing_is_asked_for_a_while(session, code):
+    for market in range(3):
+        session.want(f"trade/{market}")
+    session.outbox(now=0.0)
+    session.want("order_book/0")
+    (event,) = refuse(session, code, "Too Many Subscriptions", now=1.0)
+    assert (event.kind, event.code) == (EventKind.REFUSED, code)
+    assert event.channel == "trade/0", "it answers what has waited for longest"
+    for name in ("trade:1", "trade:2"):
+        acknowledge(session, name, now=1.0)
+    assert session.outbox(now=2.0) == []
+    for now in (30.0, 60.0):
+        session.receive({"type": "pong"}, now=now)
+        assert subscribe("order_book/0") not in session.outbox(now=now)
+    assert session.deadline(now=60.0) <= 61.0
+    assert session.outbox(now=61.0) == [subscribe("trade/0"), subscribe("order_book/0")]
+
+
+def test_too_many_messages_while_nothing_is_asked_concerns_everybody(session):
+    live(session, "trade/0")
+    (event,) = refuse(session, 30009, "Too Many Messages", now=1.0)
+    assert event.channel is None
+    assert session.is_live("trade/0")
+    session.want("trade/1")
+    assert session.outbox(now=2.0) == []
+    session.closed()
+    session.connected(now=3.0)
+    assert len(session.outbox(now=3.0)) == 2, "a new connection starts over"
+
+
+def test_a_channel_is_live_from_its_snapshot_until_it_leaves(session):
+    assert not session.is_live("trade/0")
+    session.want("trade/0")
+    session.outbox(now=0.0)
+    assert not session.is_live("trade/0")
+    acknowledge(session, "trade:0")
+    assert session.is_live("trade/0")
+    assert session.is_live("trade:0")
+    session.resubscribe("trade/0")
+    assert not session.is_live("trade/0")
+    session.outbox(now=0.0)
+    unsubscribed(session, "trade:0")
+    session.outbox(now=0.0)
+    acknowledge(session, "trade:0")
+    assert session.is_live("trade/0")
+    session.unwant("trade/0")
+    assert not session.is_live("trade/0")
+
+
+def test_the_outside_of_a_frame_says_the_same_as_all_of_it(session):
+    live(session, "trade/0")
+    for kind in ("update/trade", "news", "subscribed/trade"):
+        for name in ("trade:0", "trade/0", "trade:9"):
+            whole = session.receive({"type": kind, "channel": name}, now=1.0)
+            assert session.heard(kind, name, now=1.0) == whole
+    assert session.heard("update/trade", "trade:0", now=70.0)
+    assert not session.is_dead(now=100.0), "the exchange was heard"
+
+
+def test_it_is_stirred_by_what_may_have_something_to_be_said(session):
+    def stirs(change):
+        session.outbox(now=0.0)
+        assert not session.stirred
+        change()
+        return session.stirred
+
+    assert stirs(lambda: session.want("trade/0"))
+    assert stirs(lambda: acknowledge(session, "trade:0"))
+    assert not stirs(lambda: session.heard("update/trade", "trade:0", now=0.0))
+    assert not stirs(lambda: session.heard("update/trade", "trade:9", now=0.0))
+    assert stirs(lambda: session.receive({"type": "ping"}, now=0.0))
+    assert not stirs(lambda: session.resubscribe("trade/9"))
+    assert stirs(lambda: session.resubscribe("trade/0"))
+    assert stirs(lambda: unsubscribed(session, "trade:0"))
+    assert stirs(lambda: session.unwant("trade/0"))
+    assert stirs(lambda: session.offer_token("first", look_at=100.0))
+    assert stirs(lambda: session.connected(now=0.0))
+
+
+def test_where_there_is_no_token_it_is_asked_for_again_when_told_to(session):
+    session.want("account_tx/7", private=True)
+    session.lack_token(look_at=5.0)
+    assert not session.token_due(now=4.9)
+    assert session.deadline(now=0.0) == 5.0
+    assert session.token_due(now=5.0)
+    assert session.outbox(now=5.0) == []

@@ -290,6 +290,16 @@ async def test_orders_that_vanished_without_a_trace_are_told(desk, caplog):
     assert "without a trace: [1]" in caplog.text
 
 
+async def test_orders_that_ended_too_long_ago_are_told(desk, monkeypatch, caplog):
+    monkeypatch.setattr(catch_up_module, "MOST_ORDER_PAGES", 1)
+    desk.listed(1, 2)
+    desk.account.ended = [1, 40, 41, 2]
+    desk.listed()
+    await desk.catch_up.settled()
+    assert desk.account.asked == [("ended", None)]
+    assert "without a trace: [1]" in caplog.text
+
+
 async def test_orders_that_open_while_asking_have_not_vanished(
     desk, eventually, caplog
 ):

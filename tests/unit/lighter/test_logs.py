@@ -6,7 +6,13 @@ import logging
 
 import pytest
 
-from wrappy.lighter.logs import NamedMethodSink, as_sink
+from wrappy.lighter.logs import (
+    QUIET_S,
+    SAID_IN_FULL,
+    Complaints,
+    NamedMethodSink,
+    as_sink,
+)
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -73,3 +79,16 @@ def test_a_level_the_object_lacks_is_left_out():
     sink.info("b")
     sink.error("c")
     assert target.lines == ["c"]
+
+
+def test_complaints_without_end_are_told_a_few_times_and_then_once_a_second(caplog):
+    now = 0.0
+    complaints = Complaints(as_sink(None, "wrappy.ws"), lambda: now)
+    for number in range(1_000):
+        complaints.error("bad frame %d", number)
+    assert len(caplog.messages) == SAID_IN_FULL
+    now = QUIET_S
+    complaints.error("bad frame %d", 1_000)
+    told = 1_000 - SAID_IN_FULL
+    last = f"bad frame 1000 ({told} more like this were not logged)"
+    assert caplog.messages[SAID_IN_FULL:] == [last]

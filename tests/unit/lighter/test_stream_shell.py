@@ -38,7 +38,7 @@ class ScriptedDoor:
     async def send(self, frame):
         self.sent.append(json.loads(frame))
 
-    async def receive(self, timeout_s):
+    async def receive(self, _timeout_s):
         if not self.frames:
             await asyncio.Event().wait()
         frame = self.frames.pop(0)

@@ -17,6 +17,7 @@ from wrappy._core.volume_quota import VolumeQuota
 from wrappy.errors import RateLimitedError, UsageError
 from wrappy.lighter.sending.lane import Turn
 from wrappy.lighter.sending.routing import created_by, is_urgent
+from wrappy.lighter.wire.within import within
 from wrappy.model import OrderStatus, OrderType, TimeInForce
 from wrappy.protocol.tiers import FREE_SEND_EVERY_S, GENERAL_CAPS, quota_spent
 
@@ -118,7 +119,7 @@ class AccountAllowance:
                     logger.warning("no volume quota is left: one send every 15 s goes")
                 self._news.clear()
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), wait_s)
+                    await within(wait_s, self._news.wait())
         finally:
             self._urgent -= first
             if first:

@@ -259,7 +259,8 @@ class BookFeed:
             reason = "order_book frame: begin_nonce is missing"
             self._spoil(reason, was_valid=was_valid)
             raise ProtocolError(reason)
-        if was_valid and not snapshot and begin != expected and self._is_old(nonce):
+        late = was_valid and (snapshot or begin != expected)
+        if late and self._is_old(nonce):
             return True
         try:
             bids, asks = self._levels(change.bids), self._levels(change.asks)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrappy.lighter.asking.reading import whole
 from wrappy.lighter.streaming.inquiry import Inquiry
+from wrappy.lighter.streaming.order_feed import time_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,11 +32,12 @@ MOST_PAGES = 100
 
 
 class _Vanished(NamedTuple):
-    """Orders that were live here, and that a list of live orders lacks."""
+    """Orders that a list of live orders lacks: those live here, and unheard-of ones."""
 
     feed: OrderFeed
     gone: frozenset[int]
     listed: Sequence[OrderDict]
+    since_us: int | None
 
 
 class _Interruption(NamedTuple):
@@ -70,10 +72,10 @@ class CatchUp:
         self._baselines = baselines
         self._taps = taps
         self._start: Mapping[int, int] = {}
+        self._orders_began = False
         self._trades_began = False
-        # A later list of live orders lacks all that an earlier one lacked.
         self._orders = Inquiry[_Vanished](
-            "ended orders", self._ended_orders, lambda _, later: later, log
+            "ended orders", self._ended_orders, _since_the_earlier, log
         )
         self._trades = Inquiry[_Interruption](
             "missed trades", self._missed_trades, _from_the_lower, log
@@ -82,16 +84,20 @@ class CatchUp:
     def watch(self, orders: OrderFeed, trades: OwnTradesFeed) -> None:
         """Complete an account's feeds from now on; a second time changes nothing."""
         if orders.on_snapshot is None:
+            self._orders_began = False
             orders.on_snapshot = partial(self._orders_listed, orders)
         if trades.on_snapshot is None:
             self._trades_began, self._start = False, {}
             trades.on_snapshot = partial(self._trades_begin, trades)
 
     def _orders_listed(self, feed: OrderFeed, listed: list[OrderDict]) -> None:
-        if feed.vanished(listed):
+        # An order may have come and gone while nobody listened.
+        began, self._orders_began = self._orders_began, True
+        since_us = feed.newest_us if began else None
+        if since_us is not None or feed.vanished(listed):
             # Now, as what becomes live later is in no list of today.
             gone = frozenset(feed.missing(listed))
-            self._orders.ask(_Vanished(feed, gone, listed))
+            self._orders.ask(_Vanished(feed, gone, listed, since_us))
 
     def _trades_begin(self, feed: OwnTradesFeed) -> None:
         # What markets begin with that are streamed later must not count here: trades
@@ -118,14 +124,18 @@ class CatchUp:
         await asyncio.gather(self._orders.aclose(), self._trades.aclose())
 
     async def _ended_orders(self, vanished: _Vanished) -> None:
-        feed, gone = vanished.feed, set(vanished.gone)
+        feed, gone, since_us = vanished.feed, set(vanished.gone), vanished.since_us
         cursor: str | None = None
         for _ in range(MOST_ORDER_PAGES):
             rows, cursor = await self._account.ended_orders(cursor)
-            self._hand_on("account_all_orders", "orders", rows)
-            feed.enter(rows)
+            news = [row for row in rows if feed.is_news(row, since_us)]
+            self._hand_on("account_all_orders", "orders", news)
+            feed.enter(news)
             gone.intersection_update(feed.missing(vanished.listed))
-            if not gone or not cursor:
+            reaches_back = since_us is None or any(
+                time_of(row) <= since_us for row in rows
+            )
+            if not cursor or (reaches_back and not gone):
                 break
         if gone:
             self._log.error("orders vanished without a trace: %s", sorted(gone))
@@ -163,6 +173,12 @@ class CatchUp:
             return number > highest
         # Those markets had no trades at the start, so all of their own came later.
         return row.get("market_id") in self._start
+
+
+def _since_the_earlier(earlier: _Vanished, later: _Vanished) -> _Vanished:
+    # A later list of live orders lacks all that an earlier one lacked.
+    known = [t for t in (earlier.since_us, later.since_us) if t is not None]
+    return later._replace(since_us=min(known, default=None))
 
 
 def _from_the_lower(earlier: _Interruption, later: _Interruption) -> _Interruption:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from wrappy._core.stream import EventKind, StreamSession, StreamState
 from wrappy.errors import (
@@ -19,7 +19,8 @@ from wrappy.errors import (
 )
 from wrappy.lighter.asking.account import AccountReader
 from wrappy.lighter.config import ws_url_for
-from wrappy.lighter.logs import as_sink
+from wrappy.lighter.logs import Complaints, as_sink
+from wrappy.lighter.streaming.book_feed import BookFeed
 from wrappy.lighter.streaming.catch_up import CatchUp
 from wrappy.lighter.streaming.stream import SupervisedStream
 from wrappy.lighter.streaming.taps import Taps
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     from wrappy.lighter.streaming.trade_feeds import OwnTradesFeed
 
     F = TypeVar("F", bound=Feed)
+
+
+RETELL_PAUSE_S: Final = 10.0
+"""Least seconds between asking for the account's state anew because of frames that
+cannot be read; the exchange limits messages, and nonsense may come by the thousand."""
 
 
 class HubListener(Protocol):
@@ -101,6 +107,7 @@ class StreamHub:
             on_throttled=link.pace.throttled,
         )
         self._log = as_sink(logger, "wrappy.ws")
+        self._complaints = Complaints(self._log, asyncio.get_running_loop().time)
         self.taps = Taps(self._log)
         self._account_index = config.account_index
         tokens = token_source(config, environment, self.rest, link.pace)
@@ -126,6 +133,8 @@ class StreamHub:
             turn=link.pace.wait_message,
         )
         self._task: asyncio.Task[None] | None = None
+        self._retelling: asyncio.TimerHandle | None = None
+        self._retold_at = -RETELL_PAUSE_S
         self.failure: BaseException | None = None
 
     @property
@@ -207,6 +216,12 @@ class StreamHub:
         topic.listeners.remove(listener)
         if not topic.listeners:
             del self._topics[channel]
+            # Whoever still holds it would read what does not change any more.
+            reason = "nobody streams it any more"
+            if isinstance(topic.feed, BookFeed):
+                topic.feed.book.invalidate(reason)  # which is no gap to be told of
+            else:
+                topic.feed.lost(reason)
             self._session.unwant(channel)
             self._stream.stir()
 
@@ -221,6 +236,8 @@ class StreamHub:
     def snapshot_again(self, channels: Iterable[str]) -> None:
         """Ask for fresh snapshots of live channels."""
         for channel in channels:
+            if self._session.is_live(channel):
+                self._topics[channel].feed.lost("a fresh snapshot is asked for")
             self._session.resubscribe(channel)
         self._stream.stir()
 
@@ -240,6 +257,8 @@ class StreamHub:
     async def aclose(self) -> None:
         """Close the connection."""
         task, self._task = self._task, None
+        if self._retelling is not None:
+            self._retelling.cancel()
         try:
             if task is not None:
                 task.cancel()
@@ -260,11 +279,12 @@ class StreamHub:
             sound = topic.feed.take(raw, snapshot=snapshot)
         except WrappyError as error:
             self._session.unreadable_frames += 1
-            self._log.error("unreadable frame of %s: %s", channel, error)
+            self._complaints.error("unreadable frame of %s: %s", channel, error)
             # What it told is missing now. A snapshot that cannot be read is not asked
             # for again, or that would go on for ever; only a book needs one.
             sound = snapshot and channel.partition("/")[0] != "order_book"
-        self.taps.frame(channel, raw)
+        else:
+            self.taps.frame(channel, raw)
         if not sound:
             self._session.resubscribe(channel)
             self._stream.stir()
@@ -277,8 +297,33 @@ class StreamHub:
             self._tell_change()
         elif event.kind is EventKind.REFUSED:
             self._refused(event)
+            self._tell_change()
+        elif event.kind is EventKind.ENDED:
+            topic = self._topics.get(event.channel or "")
+            if topic is not None:
+                topic.feed.lost("the exchange ended the subscription")
+            self._tell_change()
         elif event.kind is EventKind.UNREADABLE:
-            self._log.warning("a frame that makes no sense was left out")
+            self._complaints.error("a frame that makes no sense was left out")
+            self._mistrust()
+
+    def _mistrust(self) -> None:
+        """Have the account told anew: what nobody can read may have been about it.
+
+        A book notices by itself that something is missing; fills and orders do not.
+        """
+        if self._account_index is None or self._retelling is not None:
+            return
+        loop = asyncio.get_running_loop()
+        wait_s = self._retold_at + RETELL_PAUSE_S - loop.time()
+        self._retelling = loop.call_later(max(0.0, wait_s), self._retell)
+
+    def _retell(self) -> None:
+        self._retelling = None
+        self._retold_at = asyncio.get_running_loop().time()
+        self.snapshot_again(
+            channel for channel, topic in self._topics.items() if topic.private
+        )
 
     def on_closed(self, reason: str) -> None:
         """Take that the connection is gone; it will be made anew."""
@@ -324,9 +369,13 @@ class StreamHub:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Make a connection that ended by itself everybody's failure, not nobody's."""
-        if task.cancelled():
-            return
-        self.failure = task.exception() or StreamClosedError("the stream ended")
+        if task is not self._task:
+            return  # we have closed it
+        self.failure = (
+            StreamClosedError("the stream was cancelled")
+            if task.cancelled()
+            else task.exception() or StreamClosedError("the stream ended")
+        )
         self._log.error("the stream stopped: %r", self.failure)
         for topic in self._topics.values():
             topic.feed.lost("the stream stopped")
@@ -347,11 +396,10 @@ def acquire_hub(
     Those that differ in account, key, ping interval, logger or surroundings have one
     each.
     """
-    slot = config.api_keys[0].api_key_index if config.api_keys else None
     key = (
         environment,
         config.account_index,
-        slot,
+        config.api_keys[:1],
         config.auth_token,
         ping_interval_s,
         id(logger),

@@ -35,11 +35,14 @@ class OrderFeed:
     Attributes:
         orders: the table.
         on_snapshot: called with the orders of each snapshot; None for nobody.
+        newest_us: when the latest change happened that was told of, microseconds of
+            the exchange's clock; None before the first.
     """
 
     def __init__(self, tell: Tell, log: LogSink) -> None:
         self.orders = OrderTable(capacity_terminal=ENDED_ORDERS_KEPT)
         self.on_snapshot: Callable[[list[OrderDict]], None] | None = None
+        self.newest_us: int | None = None
         self._tell = tell
         self._log = log
         self._waiters: dict[int, list[asyncio.Future[OrderDict]]] = {}
@@ -77,6 +80,22 @@ class OrderFeed:
         awaited = any(coi not in present for coi in self._waiters)
         return awaited or bool(self.missing(listed))
 
+    def is_news(self, row: OrderDict, since_us: int | None) -> bool:
+        """Whether an ended order is not known to have ended, nor older than all here.
+
+        Args:
+            row: as the exchange has it.
+            since_us: unheard-of orders that ended before are left out; None for all
+                that nobody waits for.
+        """
+        coi = row.get("client_order_index")
+        record = self.orders.get(coi) if isinstance(coi, int) else None
+        if record is not None:
+            return not record.status.is_terminal
+        return coi in self._waiters or (
+            since_us is not None and time_of(row) > since_us
+        )
+
     def enter(self, rows: Iterable[OrderDict]) -> None:
         """Enter the exchange's words on orders; unreadable ones are logged."""
         readable = []
@@ -87,6 +106,9 @@ class OrderFeed:
                 self._log.error("unreadable order: %s", error)
                 continue
             readable.append(row)
+            changed_us = time_of(row)
+            if changed_us > (self.newest_us or 0):
+                self.newest_us = changed_us
             if record is not None and self._waiters:
                 self._hand_over(record)
         if readable:
@@ -113,6 +135,12 @@ class OrderFeed:
             remaining.remove(waiter)
         if not remaining:
             self._waiters.pop(client_order_index, None)
+
+
+def time_of(row: OrderDict) -> int:
+    """Return when an order changed last, microseconds; 0 if the row does not say."""
+    told = row.get("transaction_time")
+    return told if isinstance(told, int) else 0
 
 
 def _word(record: OrderRecord) -> OrderDict | None:

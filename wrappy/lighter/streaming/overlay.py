@@ -94,6 +94,7 @@ class Overlay:
         self._part = part
         self._with_book = with_book
         self._feeds: dict[tuple[str, int | None], Feed] = {}
+        self._guests: dict[tuple[str, int | None], set[object]] = {}
         self._tapes: dict[str, PublicTradesFeed] = {}
         self._books: dict[str, BookFeed] = {}
         self._orders: OrderFeed | None = None
@@ -226,15 +227,17 @@ class Overlay:
             VenueError, CredentialsError: the exchange refused.
         """
         self._require_open()
-        stop = self._order_dish(what, symbol)
+        channel, stop = self._order_dish(what, symbol)
         try:
-            await self._part.until_ready(timeout)
+            await self._part.until_ready(timeout, channel)
         except BaseException:
             stop()
             raise
         return stop
 
-    def _order_dish(self, what: str, symbol: str | None) -> Callable[[], None]:
+    def _order_dish(
+        self, what: str, symbol: str | None
+    ) -> tuple[str, Callable[[], None]]:
         index: int | None = None
         if what in OF_ACCOUNTS:
             dish = of_account(what, self._account())
@@ -242,20 +245,24 @@ class Overlay:
             market = self._market(symbol)
             dish, index = of_market(what, market), market.market_id
         key = what, index
-        if key in self._feeds:
-            return lambda: None
-        self._feeds[key] = self._part.subscribe(
-            dish.channel, dish.make, private=dish.private and self._has_tokens
-        )
-        orders = [dish]
+        if key not in self._feeds:
+            self._feeds[key] = self._part.subscribe(
+                dish.channel, dish.make, private=dish.private and self._has_tokens
+            )
+            self._guests[key] = set()
+        # Who stops ends it for nobody else, and only once.
+        guest, guests = object(), self._guests[key]
+        guests.add(guest)
 
         def stop() -> None:
-            # Once: what was ordered anew since then stays.
-            if orders:
-                del self._feeds[key]
-                self._part.unsubscribe(orders.pop().channel)
+            if guest not in guests:
+                return
+            guests.remove(guest)
+            if not guests:
+                del self._feeds[key], self._guests[key]
+                self._part.unsubscribe(dish.channel)
 
-        return stop
+        return dish.channel, stop
 
     @property
     def _has_tokens(self) -> bool:
@@ -270,7 +277,7 @@ class Overlay:
             UsageError: this overlay streams trades only, or not that market.
         """
         if not self._with_book:
-            raise UsageError("this overlay streams public trades only; no book")
+            raise UsageError("no book is streamed here; run with book=True")
         return self._books[self._market(symbol).symbol].view
 
     def get_ltp(self, symbol: str | None = None) -> Decimal | None:
@@ -400,10 +407,11 @@ class Overlay:
         if feed is not None:
             feed.wait_for(coi, waiter)
         try:
-            return await asyncio.wait_for(waiter, timeout)
-        except asyncio.TimeoutError:
-            return None
+            # `wait_for` loses a cancellation that comes together with the order.
+            await asyncio.wait([waiter], timeout=timeout)
+            return waiter.result() if waiter.done() else None
         finally:
+            waiter.cancel()
             if feed is not None:
                 feed.wait_no_more(coi, waiter)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from wrappy._core.backoff import Backoff, ConnectBudget
-from wrappy._core.stream import EventKind, StreamState
+from wrappy._core.stream import UNAUTHORIZED, EventKind, StreamState
 from wrappy.errors import (
     CredentialsError,
     SignerError,
@@ -40,6 +40,9 @@ messages hold even when the exchange ends each of them."""
 
 TOKEN_AGAIN_S = 5.0
 """Pause before a token is asked for again that could not be made."""
+
+PONG_WITHIN_S = 1.0
+"""A ping is answered within this time, whatever else has to wait."""
 
 FRAMES_AT_ONCE = 32
 """A socket with frames waiting gives them without a pause; so many, and everybody
@@ -192,7 +195,8 @@ class SupervisedStream:
             await self._renew_token()
             for frame in session.outbox(now=_now()):
                 if self._turn is not None and frame.get("type") != "pong":
-                    await self._turn()
+                    await self._take_turn(self._turn)
+                    session.posted(frame, now=_now())
                 await self._door.send(msgspec.json.encode(frame))
             if not self._may_listen.is_set():
                 raise StreamClosedError("what came could not be taken in")
@@ -200,6 +204,19 @@ class SupervisedStream:
             if session.is_dead(now=now):
                 raise StreamClosedError("the exchange went silent")
             await self._rest(session.deadline(now=now) - now)
+
+    async def _take_turn(self, turn: Callable[[], Awaitable[None]]) -> None:
+        """Wait for our turn, which a pause can make long; pings are answered."""
+        waiting = asyncio.ensure_future(turn())
+        try:
+            while not waiting.done():
+                await asyncio.wait([waiting], timeout=PONG_WITHIN_S)
+                for frame in self._session.pongs():
+                    await self._door.send(msgspec.json.encode(frame))
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        waiting.result()
 
     async def _rest(self, seconds: float) -> None:
         """Wait for something to say, or for a moment to come."""
@@ -249,6 +266,8 @@ class SupervisedStream:
             elif event.kind is EventKind.SNAPSHOT:
                 self._listener.on_frame(event.channel or "", raw, snapshot=True)
             else:
+                if event.code in UNAUTHORIZED and self._tokens is not None:
+                    self._tokens.drop(refused=True)
                 self._listener.on_event(event)
             if event.kind is EventKind.SHUTDOWN:
                 # Leave by our own choice, before the exchange drops the socket.

@@ -25,6 +25,7 @@ from wrappy.lighter.results import DeadManState
 from wrappy.lighter.sending.outbox import require_no_batch
 from wrappy.lighter.trading.arguments import checked_flag, checked_whole
 from wrappy.lighter.trading.margin import MarginControls
+from wrappy.lighter.wire.within import within
 from wrappy.protocol.intents import CancelAllOrders
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class AccountControls(MarginControls):
         step = switch.step(now=clock(), unix_s=self._parts.environment.unix_s())
         if step.action is DeadManAction.WAIT:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(enough.wait(), step.wait_s)
+                await within(step.wait_s, enough.wait())
         elif step.action is DeadManAction.ABORT:
             await self._send_now(CancelAllOrders(time_in_force=ABORT))
             switch.aborted()

@@ -21,6 +21,7 @@ from wrappy.errors import (
     StreamClosedError,
     TransportError,
 )
+from wrappy.lighter.wire.within import within
 from wrappy.protocol.codes import OK, error_for
 
 if TYPE_CHECKING:
@@ -209,15 +210,15 @@ class StreamDoor:
         await self.disconnect()
         try:
             with _mapped(self._url):
-                self._socket = await asyncio.wait_for(self._open(), self._timeout_s)
+                await within(self._timeout_s, self._open())
         except TransportError as error:
             # A handshake that failed has carried no request of ours.
             raise ConnectError(str(error)) from error
 
-    async def _open(self) -> aiohttp.ClientWebSocketResponse[bool]:
+    async def _open(self) -> None:
         if self._session is None:
             self._session = aiohttp.ClientSession(trust_env=False)
-        return await self._session.ws_connect(
+        self._socket = await self._session.ws_connect(
             self._url,
             max_msg_size=MAX_FRAME_BYTES,
             compress=self._window_bits,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wrappy._core.token_life import ClockSkew
 from wrappy.errors import ProtocolError, WrappyError
+from wrappy.lighter.wire.within import within
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -84,7 +85,7 @@ class VenueTime:
                 return  # somebody else has asked meanwhile
             asked_at = _now()
             try:
-                told = await asyncio.wait_for(ask(), PATIENCE_S)
+                told = await within(PATIENCE_S, ask())
             except (WrappyError, asyncio.TimeoutError) as error:
                 self._skew.failed(now=_now(), unix_s=self._unix_s())
                 logger.info("the exchange's clock is not known: %r", error)
