@@ -256,6 +256,9 @@ async def test_answers_to_sends_satisfy_the_official_models(desk):
         ("ws_account_all_positions_update", "account_all_positions/123456"),
         ("ws_user_stats_update", "user_stats/123456"),
         ("ws_user_stats_with_position", "user_stats/123456"),
+        ("ws_market_stats_update_single", "market_stats/0"),
+        ("ws_account_all_assets_update", "account_all_assets/123456"),
+        ("ws_account_all_assets_with_position", "account_all_assets/123456"),
     ],
 )
 async def test_a_frame_has_the_recorded_fields(desk, name, channel):

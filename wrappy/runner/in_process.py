@@ -26,6 +26,7 @@ from wrappy.errors import (
 )
 from wrappy.lighter.simulation import SimulatedSigner, simulated_environment
 from wrappy.lighter.wire.transport import read_body
+from wrappy.lighter.wire.within import within
 from wrappy.runner.pipes import End, Pipe, ServerSide
 from wrappy.runner.virtual_time import DEFAULT_EPOCH_S, VirtualLoop
 from wrappy.venue.answers import Answer, Lost, Question
@@ -366,7 +367,7 @@ class _StreamConnection:
     async def connect(self) -> None:
         await self.disconnect()
         try:
-            await asyncio.wait_for(self._shake_hands(), self._timeout_s)
+            await within(self._timeout_s, self._shake_hands())
         except asyncio.TimeoutError as error:
             raise ConnectError("no answer to the handshake in time") from error
 

@@ -9,14 +9,17 @@ import json
 import logging
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from wrappy.errors import ConfigError
 from wrappy.protocol.tiers import TIERS
 from wrappy.venue.fault_rules import read_storm
+from wrappy.venue.replay import main as replay
 from wrappy.venue.server import LOOPBACK, Venue, described
 from wrappy.venue.settings import VenueSettings
+from wrappy.venue.settings_file import read_settings, settings_text
 from wrappy.venue.tape import tape_symbol
 
 if TYPE_CHECKING:
@@ -26,9 +29,25 @@ logger = logging.getLogger("wrappy.venue")
 
 BAD_ARGUMENTS = 2
 FEWEST_ACCOUNTS = 2
+SETTING_OF = {"accounts": "account_count", "limits": "enforce_limits"}
+"""Settings that have a name of their own on the command line."""
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_known_args(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        namespace: argparse.Namespace | None = None,
+    ) -> tuple[argparse.Namespace, list[str]]:
+        found, rest = super().parse_known_args(args, namespace)
+        # Once more without the defaults: what was said has the last word over a file,
+        # also where it says what is the default anyway.
+        blank = argparse.Namespace(**dict.fromkeys(vars(found)))
+        said, _ = super().parse_known_args(args, blank)
+        given = (name for name, value in vars(said).items() if value is not None)
+        found.said = frozenset(given)
+        return found, rest
+
     def error(self, message: str) -> NoReturn:
         # One line, so that whoever starts this as a process can log it whole.
         self.exit(BAD_ARGUMENTS, f"{self.prog}: {message}\n")
@@ -39,6 +58,15 @@ def parser() -> argparse.ArgumentParser:
     found = _Parser(
         prog="python -m wrappy.venue",
         description="A local Lighter exchange: real protocol, made-up money.",
+        epilog="`replay LOG` instead of flags does once more what --save-log saved.",
+    )
+    found.add_argument(
+        "--settings", type=Path, metavar="FILE", help="all settings, in TOML"
+    )
+    found.add_argument(
+        "--print-settings",
+        action="store_true",
+        help="print the settings as such a file, and end",
     )
     found.add_argument(
         "--json", action="store_true", help="print one JSON line with all addresses"
@@ -69,7 +97,17 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--limits", action="store_true", help="enforce rate limits")
     found.add_argument(
-        "--chaos", type=Path, metavar="FILE", help="faults, in TOML or JSON"
+        "--faults",
+        "--chaos",
+        type=Path,
+        metavar="FILE",
+        help="what goes wrong on purpose, in TOML or JSON",
+    )
+    found.add_argument(
+        "--save-log",
+        type=Path,
+        metavar="FILE",
+        help="write every input there, for `replay`; packed if it ends in .gz",
     )
     found.add_argument(
         "--admin",
@@ -77,6 +115,44 @@ def parser() -> argparse.ArgumentParser:
         help="let programs on this machine change the faults at /admin/faults",
     )
     return found
+
+
+def settings_of(arguments: argparse.Namespace) -> VenueSettings:
+    """Return the settings: the file's, with whatever the command line says besides.
+
+    Raises:
+        ConfigError: an argument or the file cannot work.
+    """
+    if arguments.accounts < FEWEST_ACCOUNTS:
+        raise ConfigError(
+            f"--accounts: {arguments.accounts} is below {FEWEST_ACCOUNTS}"
+        )
+    settings = VenueSettings()
+    if arguments.settings is not None:
+        settings = read_settings(arguments.settings)
+    symbols = settings.symbols
+    if arguments.symbols is not None:
+        names = (name.strip().upper() for name in arguments.symbols.split(","))
+        symbols = tuple(dict.fromkeys(name for name in names if name))
+    told = {
+        "seed": arguments.seed,
+        "tape": arguments.tape,
+        "tier": arguments.tier,
+        "accounts": arguments.accounts,
+        "verify": arguments.verify == "all",
+        "flow": arguments.flow,
+        "limits": arguments.limits,
+    }
+    changed = {
+        SETTING_OF.get(flag, flag): value
+        for flag, value in told.items()
+        if flag in arguments.said
+    }
+    settings = replace(settings, symbols=symbols, **changed)
+    if settings.tape is None:
+        return settings
+    symbols = tuple(dict.fromkeys((tape_symbol(settings.tape), *settings.symbols)))
+    return replace(settings, symbols=symbols, flow="tape")
 
 
 def build(arguments: argparse.Namespace) -> Venue:
@@ -88,32 +164,14 @@ def build(arguments: argparse.Namespace) -> Venue:
     largest_port = 65_535
     if not 0 <= arguments.port <= largest_port:
         raise ConfigError(f"--port: {arguments.port} is not within 0..{largest_port}")
-    if arguments.accounts < FEWEST_ACCOUNTS:
-        raise ConfigError(
-            f"--accounts: {arguments.accounts} is below {FEWEST_ACCOUNTS}"
-        )
-    symbols = VenueSettings().symbols
-    if arguments.symbols is not None:
-        names = (name.strip().upper() for name in arguments.symbols.split(","))
-        symbols = tuple(dict.fromkeys(name for name in names if name))
-    if arguments.tape is not None:
-        symbols = tuple(dict.fromkeys((tape_symbol(arguments.tape), *symbols)))
-    settings = VenueSettings(
-        seed=arguments.seed,
-        symbols=symbols,
-        tape=arguments.tape,
-        tier=arguments.tier,
-        account_count=arguments.accounts,
-        verify=arguments.verify == "all",
-        flow="tape" if arguments.tape is not None else arguments.flow,
-        enforce_limits=arguments.limits,
-    )
-    rules = () if arguments.chaos is None else read_storm(arguments.chaos)
+    settings = settings_of(arguments)
+    rules = () if arguments.faults is None else read_storm(arguments.faults)
     venue = Venue(
         host=arguments.host,
         port=arguments.port,
         settings=settings,
         admin=arguments.admin,
+        save_log=arguments.save_log,
     )
     for rule in rules:
         venue.faults.add(rule)
@@ -125,6 +183,7 @@ def banner(venue: Venue) -> str:
     lines = [
         f"Lighter venue on {venue.base_url}, chain {venue.chain_id}",
         f"stream on {venue.ws_url}",
+        f"to look at: {venue.page_url}",
         "markets: " + ", ".join(f"{m.symbol}={m.market_id}" for m in venue.markets),
     ]
     for account in venue.accounts:
@@ -161,6 +220,9 @@ async def serve(arguments: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["replay"]:
+        return replay(argv[1:])
     arguments = parser().parse_args(argv)
     logging.basicConfig(
         level=logging.INFO,
@@ -168,6 +230,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
+        if arguments.print_settings:
+            sys.stdout.write(settings_text(settings_of(arguments)))
+            return 0
         asyncio.run(serve(arguments))
     except ConfigError as error:
         sys.stderr.write(f"python -m wrappy.venue: {error}\n")

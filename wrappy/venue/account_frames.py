@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from wrappy.venue.money_queries import render_position_funding
 from wrappy.venue.render import event_info, render_order, render_trade, render_tx
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from wrappy.protocol.channels import Channel
     from wrappy.venue.accounts import Account
-    from wrappy.venue.events import Trade, TxExecuted
+    from wrappy.venue.events import FundingPaid, Trade, TxExecuted
     from wrappy.venue.floor import Floor
     from wrappy.venue.orders import VenueOrder
 
@@ -61,6 +62,18 @@ class AccountFrames:
                 )
         return rows
 
+    def funding_rows(
+        self, paid: Iterable[FundingPaid], account: int
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Return the account's own among `paid` by market, in the order given."""
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for event in paid:
+            if event.account == account:
+                rows.setdefault(str(event.market_index), []).append(
+                    render_position_funding(event, self._floor.exchange.markets)
+                )
+        return rows
+
     def orders_snapshot(self, about: Channel) -> dict[str, Any]:
         """Return the open orders, of one market or of all."""
         account, market_index = self._account(about), about.market_index
@@ -100,15 +113,16 @@ class AccountFrames:
         self,
         about: Channel,
         trades: Mapping[str, list[dict[str, Any]]] | None = None,
+        fundings: Mapping[str, list[dict[str, Any]]] | None = None,
     ) -> dict[str, Any]:
-        """Return balances, positions and new trades."""
+        """Return balances, positions, new trades and new funding payments."""
         account = self._account(about)
         statement = self._floor.statement(account)
         return {
             "account": account.index,
             **self.assets(about),
             **_NO_VOLUMES,
-            "funding_histories": {},
+            "funding_histories": fundings or {},
             "positions": statement.open_positions(),
             "shares": [],
             "trades": trades or {},

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from wrappy.protocol.codes import OK
 from wrappy.venue.exchange import Refused
-from wrappy.venue.parameters import LATEST_MS, Parameters, wrong
+from wrappy.venue.parameters import LATEST_MS, Parameters, page, wrong
 from wrappy.venue.queries import known_market, trade_rows, transaction_row
 from wrappy.venue.render import render_limits, render_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from wrappy.venue.accounts import Account
     from wrappy.venue.events import Trade
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NOBODY = -1
 """Account index of a trades query that is about everybody."""
+_TRADE_KINDS = ("all", "trade", "liquidation", "deleverage", "market-settlement")
 
 
 class AccountQueries:
@@ -71,7 +72,7 @@ class AccountQueries:
             and ask_filter in (-1, int(order.is_ask))
             and low <= order.updated_us // 1_000 <= high
         ]
-        return self._orders_body(*_page(matching, query, limit))
+        return self._orders_body(*page(matching, query, limit))
 
     def _account_orders(self, account: Account, query: Parameters) -> Any:
         limit = query.integer("limit", 100, low=1, high=100)
@@ -84,7 +85,7 @@ class AccountQueries:
             if market_id in (None, order.market_index)
             and (not numbers or order.client_order_index in numbers)
         ]
-        return self._orders_body(*_page(matching, query, limit))
+        return self._orders_body(*page(matching, query, limit))
 
     def _account_txs(self, account: Account, query: Parameters) -> Any:
         newest_first = list(reversed(account.transactions))
@@ -108,6 +109,7 @@ class AccountQueries:
         query.choice("sort_dir", "desc", default="desc")
         limit, market_id = query.limit(), self._asked_market(query)
         role = query.choice("role", "all", "maker", "taker", default="all")
+        kind = query.choice("type", *_TRADE_KINDS, default="all")
         order_index = query.integer("order_index", 0, low=0)
         since_ms = query.integer("from", -1)
         matching = [
@@ -117,9 +119,10 @@ class AccountQueries:
             and order_index in (0, trade.ask_order_index, trade.bid_order_index)
             and trade.at_us // 1_000 >= since_ms
             and (account is None or _plays(trade, account.index, role))
+            and kind in ("all", trade.kind)
         ]
-        page, next_cursor = _page(matching, query, limit)
-        rows = trade_rows(self._floor, page)
+        wanted, next_cursor = page(matching, query, limit)
+        rows = trade_rows(self._floor, wanted)
         return {"code": OK, "next_cursor": next_cursor, "trades": rows}
 
     def _newest_trades(self, account: Account | None) -> Iterable[Trade]:
@@ -149,13 +152,6 @@ def _numbers(text: str) -> set[int]:
     except Refused:
         problem = "must be integers with commas between"
         raise wrong("client_order_indexes", problem) from None
-
-
-def _page(rows: Sequence[Any], query: Parameters, limit: int) -> tuple[Any, str]:
-    start_text = query.text("cursor", "") or "0"
-    start = Parameters({"cursor": start_text}).integer("cursor", low=0)
-    more = start + limit < len(rows)
-    return rows[start : start + limit], str(start + limit) if more else ""
 
 
 def _plays(trade: Trade, account_index: int, role: str) -> bool:

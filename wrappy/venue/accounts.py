@@ -14,13 +14,20 @@ from wrappy.signing.keys import KeyPair, derive_key_pair
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from wrappy.venue.events import Trade
+    from wrappy.venue.events import FundingPaid, Trade
+    from wrappy.venue.liquidation import LiquidationRecord
     from wrappy.venue.orders import VenueOrder
     from wrappy.venue.settings import VenueSettings
 
 FLOW_MAKER = 1
 FLOW_TAKER = 2
 """Accounts that stand for everybody else in the market."""
+
+INSURANCE_FUND = (1 << 48) - 2
+"""Account that takes over what others can no longer carry, and gets the fees for it.
+
+Its number is the last one there can be.
+"""
 
 FIRST_USER_ACCOUNT = 123_456
 FIRST_API_KEY_INDEX = 4
@@ -65,6 +72,10 @@ class Account:
         integrators: approvals by the integrator's account, as they are shown.
         cancel_all_time_ms: when all orders will be canceled, unix milliseconds; 0
             when nothing is scheduled.
+        funding_paid: funding paid so far by market index, 1e-6 USDC; negative where
+            more was received.
+        fundings: own payments, newest last, bounded.
+        liquidations: own forced closes, newest last, bounded.
     """
 
     index: int
@@ -91,6 +102,13 @@ class Account:
     trading_mode: int = 0
     integrators: dict[int, dict[str, Any]] = field(default_factory=dict)
     cancel_all_time_ms: int = 0
+    funding_paid: dict[int, int] = field(default_factory=dict)
+    fundings: deque[FundingPaid] = field(
+        default_factory=lambda: deque(maxlen=HISTORY_LENGTH)
+    )
+    liquidations: deque[LiquidationRecord] = field(
+        default_factory=lambda: deque(maxlen=HISTORY_LENGTH)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +171,12 @@ def make_accounts(settings: VenueSettings) -> tuple[VenueAccount, ...]:
 def open_accounts(
     settings: VenueSettings, users: tuple[VenueAccount, ...]
 ) -> dict[int, Account]:
-    """Return the exchange's account table: the users and the market's own two."""
+    """Return the exchange's account table: the users and its own three."""
     table = {
         user.account_index: Account(
             index=user.account_index,
             l1_address=user.l1_address,
-            tier=TIERS[user.tier],
+            tier=settings.tier_named(user.tier),
             api_keys={
                 key.api_key_index: ApiKey(
                     key.api_key_index, key.public_key, settings.first_nonce
@@ -169,7 +187,7 @@ def open_accounts(
         )
         for user in users
     }
-    for index in (FLOW_MAKER, FLOW_TAKER):
+    for index in (FLOW_MAKER, FLOW_TAKER, INSURANCE_FUND):
         table[index] = Account(
             index=index,
             l1_address="0x" + f"{index:040x}",

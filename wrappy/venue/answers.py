@@ -16,11 +16,15 @@ import msgspec
 
 from wrappy.protocol.codes import OK
 from wrappy.venue.account_queries import NOBODY, AccountQueries
+from wrappy.venue.account_requests import AccountRequests
 from wrappy.venue.exchange import Refused
 from wrappy.venue.faults import Occasion, garbled
+from wrappy.venue.formalities import Formalities
 from wrappy.venue.gate import INVALID_AUTH, claimed_account
+from wrappy.venue.money_queries import MoneyQueries
 from wrappy.venue.parameters import Parameters, wrong
 from wrappy.venue.queries import PublicQueries, known_account
+from wrappy.venue.read_only_tokens import parse_read_only_token
 from wrappy.venue.render import error_body
 from wrappy.venue.sabotage import Overtaking, subject_of, subject_of_token
 from wrappy.venue.side_queries import SideQueries
@@ -82,9 +86,10 @@ class Question:
 
     @property
     def bearer(self) -> str:
-        """The token in the header or in the query, or empty."""
-        query = self.query
-        return self.token or query.get("auth") or query.get("authorization") or ""
+        """The token in the header, in the query or in the form, or empty."""
+        places = ({"auth": self.token}, self.query, self.form)
+        found = (at.get(name) for at in places for name in ("auth", "authorization"))
+        return next(filter(None, found), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,24 +218,21 @@ class Answers:
         self._sabotage = sabotage
         self._overtaking = Overtaking()
         self._private = AccountQueries(floor)
-        side = SideQueries(floor)
         self._reads: dict[str, Callable[[Question], Awaitable[Answer]]] = {
             "/api/v1/trades": self._trades
         }
-        for path, read in {
-            **PublicQueries(floor).routes(),
-            **side.public_routes(),
-        }.items():
-            self._reads[path] = self._reading(read)
-        for path, read_own in {
-            **self._private.routes(),
-            **side.account_routes(),
-        }.items():
-            self._reads[path] = self._own(path, read_own)
+        public, own = PublicQueries(floor).routes(), self._private.routes()
+        for more in (SideQueries(floor), MoneyQueries(floor), Formalities(floor)):
+            public |= more.public_routes()
+            own |= more.account_routes()
+        self._reads |= {path: self._reading(read) for path, read in public.items()}
+        self._reads |= {path: self._own(path, read) for path, read in own.items()}
         self._sends: dict[str, Callable[[Question], Awaitable[Answer]]] = {
             SEND_PATH: self._send_tx,
             BATCH_PATH: self._send_tx_batch,
         }
+        for path, change in AccountRequests(floor).routes().items():
+            self._sends[path] = self._changing(change)
 
     async def handle(self, question: Question) -> Answer | Lost:
         """Answer a request, or lose it as the rules of `Faults` say.
@@ -391,6 +393,18 @@ class Answers:
             else:
                 index = query.integer("account_index", low=0)
             return answer(read(await self._authorised(question, index), query))
+
+        return respond
+
+    def _changing(
+        self, change: Callable[[Account, Parameters], Any]
+    ) -> Callable[[Question], Awaitable[Answer]]:
+        async def respond(question: Question) -> Answer:
+            form = Parameters(question.form)
+            index = form.integer("account_index", low=0)
+            if parse_read_only_token(question.bearer) is not None:
+                raise Refused(INVALID_AUTH, "invalid auth: this token only reads")
+            return answer(change(await self._authorised(question, index), form))
 
         return respond
 

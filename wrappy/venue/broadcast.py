@@ -16,6 +16,7 @@ from wrappy.venue.candle_frames import CandleFrames
 from wrappy.venue.events import (
     Announced,
     BlockMade,
+    FundingPaid,
     LevelChanged,
     MarketChanged,
     OrderChanged,
@@ -23,6 +24,7 @@ from wrappy.venue.events import (
     TradeExecuted,
     TxExecuted,
 )
+from wrappy.venue.orders import DELEVERAGE_TRADE, TRADE
 from wrappy.venue.render import (
     render_levels,
     render_market_stats,
@@ -172,10 +174,12 @@ class Broadcast:
                 self._tell_at_once(event)
         trades = [event.trade for event in events if isinstance(event, TradeExecuted)]
         for trade in trades:
-            self._candles.note_trade(trade, now_us)
+            if trade.kind != DELEVERAGE_TRADE:
+                self._candles.note_trade(trade, now_us)
         self._tell_orders(orders)
         self._tell_trades(trades)
-        self._tell_accounts(moved, orders, trades)
+        paid = [event for event in events if isinstance(event, FundingPaid)]
+        self._tell_accounts(moved, orders, trades, paid)
         self._tell_transactions([e for e in events if isinstance(e, TxExecuted)])
         for index in self._levels:
             self._tell_ticker(index)
@@ -313,11 +317,12 @@ class Broadcast:
     def _trade_body(
         self, state: MarketState, newest_first: Iterable[Trade]
     ) -> dict[str, Any]:
-        return {
-            "liquidation_trades": [],
-            "nonce": state.nonce,
-            "trades": [render_trade(trade, state.market) for trade in newest_first],
-        }
+        free: list[dict[str, Any]] = []
+        forced: list[dict[str, Any]] = []
+        for trade in newest_first:
+            rows = free if trade.kind == TRADE else forced
+            rows.append(render_trade(trade, state.market))
+        return {"liquidation_trades": forced, "nonce": state.nonce, "trades": free}
 
     def _trade_snapshot(self, about: Channel) -> dict[str, Any]:
         state = self._state(int(about.parameters[0]))
@@ -360,6 +365,7 @@ class Broadcast:
         moved: dict[int, set[int]],
         orders: dict[int, dict[int, VenueOrder]],
         trades: Sequence[Trade],
+        paid: Sequence[FundingPaid],
     ) -> None:
         frames = self._accounts
         for account in sorted({*moved, *orders}):
@@ -372,7 +378,8 @@ class Broadcast:
                 self._tell(channel("user_stats", account), frames.user_stats)
                 about = channel("account_all", account)
                 if self._wanted(about):
-                    self._update(about, frames.account_all(about, rows))
+                    fundings = frames.funding_rows(paid, account)
+                    self._update(about, frames.account_all(about, rows, fundings))
             changed = frames.order_rows(orders.get(account, {}).values())
             for market in sorted({*map(str, moved.get(account, ())), *changed}):
                 about = channel("account_market", market, account)

@@ -18,6 +18,7 @@ from wrappy.venue.exchange import Exchange, Refused
 from wrappy.venue.faults import Faults
 from wrappy.venue.floor import Floor
 from wrappy.venue.flow import SyntheticFlow, merge
+from wrappy.venue.input_log import InputLog, RecordedExchange
 from wrappy.venue.sabotage import Sabotage
 from wrappy.venue.sessions import Sessions
 from wrappy.venue.settings import VenueSettings
@@ -60,6 +61,8 @@ class Engine:
             `advance` moves it, a `LoopClock` goes with the event loop.
         settings: a whole set of settings instead of the separate arguments above;
             seed, symbols, tape, tier, accounts, verify and flow are then its own.
+        save_log: file to write every input to, for `python -m wrappy.venue replay`;
+            packed if its name ends in `.gz`.
 
     Attributes:
         faults: what goes wrong; add rules to it.
@@ -83,6 +86,7 @@ class Engine:
         flow: FlowKind | Flow | None = None,
         clock: Clock | None = None,
         settings: VenueSettings | None = None,
+        save_log: str | os.PathLike[str] | None = None,
     ) -> None:
         own_flow = None if flow is None or isinstance(flow, str) else flow
         if settings is None:
@@ -107,17 +111,12 @@ class Engine:
         self._nap: asyncio.Future[None] | None = None
         self._tape: TapeFlow | None = None
         life = own_flow or self._market_life()
-        self._exchange = Exchange(
-            settings,
-            self._markets,
-            open_accounts(settings, self._accounts),
-            now_us=self._clock.now_us(),
-        )
+        self._exchange = self._open_exchange(save_log)
         self._floor = Floor(
             self._exchange, settings, clock=self._clock, flow=life, wake=self._wake
         )
         self.faults = Faults(
-            settings.seed, record=self._exchange.log.append, now_us=self._floor.now_us
+            settings.seed, record=self._exchange.note, now_us=self._floor.now_us
         )
         sabotage = Sabotage(self._floor, self.faults)
         self.answers = Answers(self._floor, sabotage)
@@ -127,6 +126,16 @@ class Engine:
         self._started = False
         self._pacer: asyncio.Task[None] | None = None
         self._closed = False
+
+    def _open_exchange(self, save_log: str | os.PathLike[str] | None) -> Exchange:
+        settings, now_us = self._settings, self._clock.now_us()
+        accounts = open_accounts(settings, self._accounts)
+        if save_log is None:
+            return Exchange(settings, self._markets, accounts, now_us=now_us)
+        inputs = InputLog(Path(save_log), settings, now_us=now_us)
+        return RecordedExchange(
+            settings, self._markets, accounts, now_us=now_us, inputs=inputs
+        )
 
     def _market_life(self) -> Flow | None:
         settings = self._settings
@@ -289,6 +298,8 @@ class Engine:
         self._floor.close()
         if self._tape is not None:
             self._tape.close()
+        if isinstance(self._exchange, RecordedExchange):
+            self._exchange.finish()
         if self._floor.failure is not None:
             raise self._floor.failure
 

@@ -29,6 +29,21 @@ class SideBefore:
 
 
 @dataclass(frozen=True, slots=True)
+class IntegratorShare:
+    """An integrator's fee on one side of one trade.
+
+    Attributes:
+        account: account index that collects it.
+        fee: its rate, 1e-6.
+        amount: 1e-6 USDC, on top of the exchange's own fee.
+    """
+
+    account: int
+    fee: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trade:
     """One execution between two orders, in wire integers.
 
@@ -39,6 +54,9 @@ class Trade:
         maker_fee_amount: what the maker paid, 1e-6 USDC.
         ask_pnl: realized profit of the seller, 1e-6 USDC, before fees.
         bid_pnl: realized profit of the buyer, 1e-6 USDC, before fees.
+        taker_integrator: what an integrator took from the taker, or None.
+        maker_integrator: what an integrator took from the maker, or None.
+        kind: `trade`, `liquidation` or `deleverage`, words of the wire.
     """
 
     trade_id: int
@@ -64,6 +82,11 @@ class Trade:
     bid_pnl: int
     block_height: int
     at_us: int
+    # Not in the text that a ledger's hash is made of: balances show it there.
+    taker_integrator: IntegratorShare | None = field(default=None, repr=False)
+    maker_integrator: IntegratorShare | None = field(default=None, repr=False)
+    # A forced trade has an event of its own.
+    kind: str = field(default="trade", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +219,52 @@ class Announced:
     content: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class FundingPaid:
+    """A user paid or got an hour's funding.
+
+    Attributes:
+        funding_id: the payment of that market and hour.
+        rate: 1e-6; positive when longs paid.
+        size: the position, signed lots.
+        change: what it did to the collateral, 1e-6 USDC.
+    """
+
+    at_us: int
+    account: int
+    market_index: int
+    funding_id: int
+    rate: int
+    size: int
+    change: int
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidated:
+    """A position was closed by force, whole or in part.
+
+    Attributes:
+        liquidation_id: unique among the exchange's.
+        kind: `partial`, sold to the market, or `deleverage`, taken over.
+        is_ask: whether the position was long.
+        price: zero price, ticks.
+        base: lots closed.
+        quote: what they went for, 1e-6 USDC.
+        fee: what the insurance fund got of it, 1e-6 USDC.
+    """
+
+    at_us: int
+    liquidation_id: int
+    account: int
+    market_index: int
+    kind: str
+    is_ask: bool
+    price: int
+    base: int
+    quote: int
+    fee: int
+
+
 Event: TypeAlias = (
     TxAccepted
     | TxRefused
@@ -208,6 +277,8 @@ Event: TypeAlias = (
     | BlockMade
     | FaultFired
     | Announced
+    | FundingPaid
+    | Liquidated
 )
 
 

@@ -76,6 +76,7 @@ class Exchange:
         self._records = RecordTable()
         self._block_us = settings.block_ms * 1_000
         self._next_block_us = now_us + self._block_us
+        self._execution.start(now_us)
 
     # Reading
 
@@ -323,6 +324,14 @@ class Exchange:
             heapq.heapify(waiting)
             self._queue = waiting
             self._unqueue(record)
+
+    def skip_nonces(self, account: int, api_key_index: int, count: int) -> None:
+        """Consume nonces of a key as if somebody else had used it."""
+        self.accounts[account].api_keys[api_key_index].nonce += count
+
+    def note(self, event: Event) -> None:
+        """Write something into the log that happened outside; no stream is told."""
+        self.log.append(event)
 
     # Stage two
 

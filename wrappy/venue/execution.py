@@ -15,6 +15,8 @@ from wrappy.venue.account_settings import (
 from wrappy.venue.checks import ABORTED, NIL_MARKET, SCHEDULED
 from wrappy.venue.conditionals import Conditionals
 from wrappy.venue.events import PositionChanged
+from wrappy.venue.funding import MINUTE_US, Funding
+from wrappy.venue.liquidation import Liquidations
 from wrappy.venue.order_entry import OrderEntry
 from wrappy.venue.orders import VenueOrder
 from wrappy.venue.trading import ATTRIBUTE_MARKET, attribute
@@ -43,7 +45,12 @@ class ScheduledCancel:
     time_ms: int
 
 
-Waiting: TypeAlias = ScheduledCancel | VenueOrder
+@dataclass(frozen=True, slots=True)
+class FundingMinute:
+    """A full minute, at which funding is sampled, and at full hours paid."""
+
+
+Waiting: TypeAlias = ScheduledCancel | VenueOrder | FundingMinute
 """What may ask to be woken at a time."""
 
 
@@ -69,6 +76,8 @@ class Execution:
         self._call_at = call_at
         self._conditionals = Conditionals(floor, call_at)
         self._entry = OrderEntry(settings, floor, self._conditionals)
+        self._funding = Funding(floor, emit) if settings.funding else None
+        self._liquidations = Liquidations(floor, emit) if settings.liquidation else None
 
     def carry_out(self, record: TxRecord, at_us: int) -> int:
         """Do what a transaction asks for; return 200, or why nothing was done.
@@ -127,9 +136,18 @@ class Execution:
                 market_index = None
             self._entry.cancel_all(account, market_index=market_index, now_us=at_us)
 
+    def start(self, now_us: int) -> None:
+        """Ask to be called when time alone brings something."""
+        if self._funding is not None:
+            self._call_at((now_us // MINUTE_US + 1) * MINUTE_US, FundingMinute())
+
     def wake(self, what: Waiting, at_us: int) -> None:
         """Do what the time that `what` waited for brings."""
-        if isinstance(what, VenueOrder):
+        if isinstance(what, FundingMinute):
+            self.start(at_us)
+            if self._funding is None or not self._funding.tick(at_us):
+                return
+        elif isinstance(what, VenueOrder):
             self._conditionals.wake(what, now_us=at_us)
         else:
             account = self._floor.accounts[what.account]
@@ -147,3 +165,5 @@ class Execution:
         """Let all follow that what just happened brings, in some markets or in all."""
         touched = self._floor.markets.values() if states is None else states
         self._conditionals.carry_on(touched, now_us=at_us)
+        while self._liquidations is not None and self._liquidations.act(at_us):
+            self._conditionals.carry_on(self._floor.markets.values(), now_us=at_us)

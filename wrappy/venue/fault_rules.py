@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from wrappy.errors import ConfigError
+from wrappy.venue.toml_file import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -240,47 +240,40 @@ def read_storm(path: Path) -> tuple[FaultRule, ...]:
     """Return the rules of a file: `[[fault]]` tables in TOML, or a list in JSON.
 
     Args:
-        path: ends in `.toml`, which needs Python 3.11, or in `.json`.
+        path: ends in `.toml` or in `.json`.
 
     Raises:
         ConfigError: it cannot be read, or a rule cannot work; the message tells which.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"chaos: {path} cannot be read: {error}") from error
-    rows = _toml_rows(text, path) if path.suffix == ".toml" else _json_rows(text, path)
+    rows = _toml_rows(path) if path.suffix == ".toml" else _json_rows(path)
     rules = []
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise ConfigError(f"chaos: {path}: fault {number} is no table of fields")
+            raise ConfigError(f"faults: {path}: fault {number} is no table of fields")
         try:
             rules.append(rule_from(row))
         except ConfigError as error:
-            raise ConfigError(f"chaos: {path}: fault {number}: {error}") from error
+            raise ConfigError(f"faults: {path}: fault {number}: {error}") from error
     return tuple(rules)
 
 
-def _toml_rows(text: str, path: Path) -> list[Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib  # noqa: PLC0415 - Python 3.10 has none
-
-        try:
-            found = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"chaos: {path} is no TOML: {error}") from error
-        rows = found.get("fault")
-        if not isinstance(rows, list) or len(found) != 1:
-            raise ConfigError(f"chaos: {path}: write [[fault]] tables and nothing else")
-        return rows
-    raise ConfigError(f"chaos: {path} is TOML, which needs Python 3.11; give JSON")
+def _toml_rows(path: Path) -> list[Any]:
+    found = read_toml(path, "faults")
+    rows = found.get("fault")
+    if not isinstance(rows, list) or len(found) != 1:
+        raise ConfigError(f"faults: {path}: write [[fault]] tables and nothing else")
+    return rows
 
 
-def _json_rows(text: str, path: Path) -> list[Any]:
+def _json_rows(path: Path) -> list[Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"faults: {path} cannot be read: {error}") from error
     try:
         rows = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"chaos: {path} is no JSON: {error}") from error
+        raise ConfigError(f"faults: {path} is no JSON: {error}") from error
     if not isinstance(rows, list):
-        raise ConfigError(f"chaos: {path}: write a list of faults")
+        raise ConfigError(f"faults: {path}: write a list of faults")
     return rows

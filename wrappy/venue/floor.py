@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wrappy.protocol.tiers import QUOTA_EXHAUSTED_WORDS, TIERS
+from wrappy.protocol.tiers import QUOTA_EXHAUSTED_WORDS
 from wrappy.venue.candles import CandleStore
 from wrappy.venue.clocks import LoopClock, SteppedClock
 from wrappy.venue.events import Announced, TradeExecuted
 from wrappy.venue.exchange import Refused
 from wrappy.venue.gate import Gate
 from wrappy.venue.limits import RequestLimits, VolumeQuota
+from wrappy.venue.orders import DELEVERAGE_TRADE
 from wrappy.venue.statements import Statement
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from wrappy.venue.events import Event
     from wrappy.venue.exchange import Exchange, Receipt
     from wrappy.venue.flow import Flow
+    from wrappy.venue.read_only_tokens import ReadOnlyTokens
     from wrappy.venue.settings import VenueSettings
 
 TOO_MANY_REQUESTS = 23000
@@ -75,7 +77,9 @@ class Floor:
         self.clock = clock
         self.candles = CandleStore()
         self.limits = (
-            RequestLimits(TIERS[settings.tier]) if settings.enforce_limits else None
+            RequestLimits(settings.tier_named(settings.tier))
+            if settings.enforce_limits
+            else None
         )
         self.quota = VolumeQuota(enforced=settings.enforce_limits)
         self.failure: BaseException | None = None
@@ -160,6 +164,8 @@ class Floor:
     def _tell(self, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, TradeExecuted):
+                if event.trade.kind == DELEVERAGE_TRADE:
+                    continue  # outside the market
                 self.candles.add(event.trade)
                 for index in {event.trade.ask_account, event.trade.bid_account}:
                     address = self.exchange.accounts[index].l1_address
@@ -227,7 +233,7 @@ class Floor:
         self._gate.expire_token(token)
 
     def create_read_only_token(
-        self, account_index: int, *, life_s: int, sub_accounts: bool
+        self, account_index: int, *, life_s: int, sub_accounts: bool, name: str = ""
     ) -> str:
         """Return a new token that lets its bearer read an account, and no more.
 
@@ -240,7 +246,13 @@ class Floor:
             expires_s=now_s + life_s,
             sub_accounts=sub_accounts,
             now_s=now_s,
+            name=name,
         )
+
+    @property
+    def read_only_tokens(self) -> ReadOnlyTokens:
+        """The read-only tokens that were made here."""
+        return self._gate.read_only
 
     def revoke_read_only_token(self, token: str) -> None:
         """Make a read-only token worthless.
@@ -257,7 +269,7 @@ class Floor:
         number = f"{kind}:{account}:{self._announced}"
         at_us = max(self._at_us, self.now_us())
         event = Announced(at_us, number, account, kind, content)
-        self.exchange.log.append(event)
+        self.exchange.note(event)
         self._tell([event])
         return number
 

@@ -121,7 +121,7 @@ class Gate:
 
     def _refused(self, error: Refused) -> Refused:
         # What the exchange itself refuses it also logs; the rest is logged here.
-        self._exchange.log.append(TxRefused(self._arrive(), error.code, error.message))
+        self._exchange.note(TxRefused(self._arrive(), error.code, error.message))
         return error
 
     async def _checked(

@@ -22,6 +22,8 @@ from wrappy.venue.events import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wrappy.venue.events import Event, Trade
     from wrappy.venue.orders import VenueOrder
 
@@ -79,6 +81,10 @@ class EventLog:
     def events(self) -> tuple[Event, ...]:
         """Every kept event, oldest first."""
         return tuple(self._events)
+
+    def latest(self) -> Iterator[Event]:
+        """Return the kept events, newest first, one at a time."""
+        return reversed(self._events)
 
     def of(self, kind: type[EventT]) -> list[EventT]:
         """Return the events of one class, oldest first."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from wrappy._core.matching import MatchingEngine
+from wrappy.venue.funding import MarketFunding
 
 if TYPE_CHECKING:
     from wrappy.model import Market
@@ -72,6 +73,7 @@ class MarketState:
         book_nonce: engine nonce of the last change of the book's levels.
         flow_levels: the flow's own resting orders by (is_ask, price), oldest first.
         armed: orders that wait for the mark price, by order index, oldest first.
+        funding: samples and payments.
     """
 
     market: Market
@@ -86,6 +88,7 @@ class MarketState:
     book_nonce: int = 0
     flow_levels: dict[tuple[bool, int], list[VenueOrder]] = field(default_factory=dict)
     armed: dict[int, VenueOrder] = field(default_factory=dict)
+    funding: MarketFunding = field(default_factory=MarketFunding)
     _asks_made: int = 0
     _bids_made: int = 0
 

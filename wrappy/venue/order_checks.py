@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.model import OrderType, SelfTrade, TimeInForce
+from wrappy.venue.integrators import check_terms
 from wrappy.venue.market_state import MARKET_INDEX_SHIFT
 from wrappy.venue.order_entry import INACTIVE_CANCEL, ONE_CANCELS_THE_OTHER
 from wrappy.venue.orders import (
@@ -79,6 +80,7 @@ class OrderRules:
             Refused: a rule is broken.
         """
         _check_self_trade(info)
+        check_terms(account, info, now_ms=now_ms)
         # Zero lots mean the whole position, so they need one to close.
         require(info["BaseAmount"] or info["ReduceOnly"], 21701)
         self._check_new(account, info, now_ms)
@@ -96,6 +98,7 @@ class OrderRules:
         require(grouping in GROUP_SIZES, 21741)
         require(len(orders) == GROUP_SIZES[grouping], 21742)
         _check_self_trade(info)
+        check_terms(account, info, now_ms=now_ms)
         one_market = len({order["MarketIndex"] for order in orders}) == 1
         require(one_market, 21743, "invalid order info: one group, one market")
         named = [o["ClientOrderIndex"] for o in orders if o["ClientOrderIndex"]]
@@ -188,7 +191,7 @@ class OrderRules:
         """
         self._target(account, self.market(info, active=False), info["Index"])
 
-    def modify(self, account: Account, info: Mapping[str, Any], now_ms: int) -> None:  # noqa: ARG002 - rules share one form
+    def modify(self, account: Account, info: Mapping[str, Any], now_ms: int) -> None:
         """Check a ModifyOrder against what it names.
 
         Raises:
@@ -200,6 +203,7 @@ class OrderRules:
         require(1 <= price <= MAX_PRICE, 21702)
         require(0 <= trigger <= MAX_PRICE, 21729)
         _check_self_trade(info)
+        check_terms(account, info, now_ms=now_ms)
         order, queued = self._target(account, state, info["Index"])
         if order is not None:
             kind, is_ask, filled = order.order_type, order.is_ask, order.filled_base

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wrappy._core.matching import FILLED
 from wrappy.model import OrderType
 from wrappy.protocol.codes import OK
+from wrappy.venue.integrators import terms_of
 from wrappy.venue.market_state import ORDER_NONCE_MASK
 from wrappy.venue.orders import (
     AVERAGE_PRICE_TYPES,
@@ -90,6 +91,7 @@ class OrderEntry:
             trigger_price=fields["TriggerPrice"],
             created_us=now_us,
             tx_hash=tx_hash,
+            integrator=terms_of(info),
         )
 
     def _start(self, order: VenueOrder, tx_hash: str, now_us: int) -> None:
@@ -222,5 +224,6 @@ class OrderEntry:
 
 def _take_over(order: VenueOrder, info: Mapping[str, Any]) -> None:
     order.price = info["Price"]
+    order.integrator = terms_of(info)
     order.self_trade = attribute(info, ATTRIBUTE_SELF_TRADE) or 0
     order.self_trade_same_group = bool(attribute(info, ATTRIBUTE_SAME_GROUP))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy._core.matching import BookOrder
@@ -12,11 +12,14 @@ from wrappy.protocol.intents import TxType
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wrappy.venue.integrators import IntegratorTerms
+
 OPEN: Final = "open"
 PENDING: Final = "pending"
 CANCELED: Final = "canceled"
 CANCELED_OCO: Final = "canceled-oco"
 CANCELED_CHILD: Final = "canceled-child"
+CANCELED_LIQUIDATION: Final = "canceled-liquidation"
 NOT_TRIGGERED_BY: Final = "na"
 """Trigger status of an order that waits for nothing."""
 AWAITS_MARK: Final = "mark-price"
@@ -24,6 +27,11 @@ AWAITS_PARENT: Final = "parent-order"
 AWAITS_SLICE: Final = "twap"
 TWAP_SUB: Final = 7
 """Order type of one slice of a TWAP order; nobody can send it."""
+LIQUIDATION: Final = 8
+"""Order type with which the exchange closes a position; nobody can send it."""
+TRADE: Final = "trade"
+LIQUIDATION_TRADE: Final = "liquidation"
+DELEVERAGE_TRADE: Final = "deleverage"
 
 STOP_TYPES: Final = frozenset({OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT})
 TRIGGER_TYPES: Final = STOP_TYPES | {OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT}
@@ -78,6 +86,7 @@ class VenueOrder(BookOrder):
         updated_us: venue time of the last change, microseconds; no two changes
             share one.
         tx_hash: transaction that made it.
+        integrator: who takes a fee of its own on the fills, or None.
     """
 
     client_order_index: int = 0
@@ -98,6 +107,8 @@ class VenueOrder(BookOrder):
     created_us: int = 0
     updated_us: int = 0
     tx_hash: str = ""
+    # Not in the text that a ledger's hash is made of: the transaction says it there.
+    integrator: IntegratorTerms | None = field(default=None, repr=False)
 
     @property
     def is_pending(self) -> bool:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from wrappy.venue.exchange import Refused
 from wrappy.venue.gate import INVALID_PARAMETER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ALL_MARKETS = 255
 LATEST_MS = 5_000_000_000_000
 """Largest timestamp that queries take (official OpenAPI file)."""
+RowT = TypeVar("RowT")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
@@ -89,3 +90,38 @@ class Parameters:
 def wrong(name: str, problem: str) -> Refused:
     """Return the refusal of one parameter."""
     return Refused(INVALID_PARAMETER, f"invalid param: {name} {problem}")
+
+
+def span(query: Parameters, *, required: bool = True) -> tuple[int, int]:
+    """Return the first and the last timestamp asked for, as they stand.
+
+    Args:
+        query: the request's parameters.
+        required: whether both must be there; else all of time is meant.
+
+    Raises:
+        Refused: 20001, one cannot be used; 22400, the last is before the first.
+    """
+    first = query.integer(
+        "start_timestamp", None if required else 0, low=0, high=LATEST_MS
+    )
+    last = query.integer(
+        "end_timestamp", None if required else LATEST_MS, low=0, high=LATEST_MS
+    )
+    if last < first:
+        raise Refused(22400)
+    return first, last
+
+
+def page(
+    rows: Sequence[RowT], query: Parameters, limit: int
+) -> tuple[Sequence[RowT], str]:
+    """Return the rows from the `cursor` asked for, and the cursor of the next ones.
+
+    Raises:
+        Refused: 20001, the cursor is none of the exchange's.
+    """
+    start_text = query.text("cursor", "") or "0"
+    start = Parameters({"cursor": start_text}).integer("cursor", low=0)
+    more = start + limit < len(rows)
+    return rows[start : start + limit], str(start + limit) if more else ""

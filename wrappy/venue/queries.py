@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from wrappy.protocol.codes import OK
 from wrappy.venue.candles import RESOLUTIONS_MS, render_candle
 from wrappy.venue.exchange import Refused
-from wrappy.venue.parameters import LATEST_MS, Parameters
+from wrappy.venue.parameters import Parameters, span
 from wrappy.venue.render import (
     event_info,
     render_api_key,
@@ -71,16 +71,6 @@ def transaction_row(floor: Floor, record: TxRecord) -> dict[str, Any]:
     return render_tx(record, account.l1_address, told=event_info(record, order))
 
 
-def _span(query: Parameters) -> tuple[int, int]:
-    start, end = (
-        query.integer(name, low=0, high=LATEST_MS)
-        for name in ("start_timestamp", "end_timestamp")
-    )
-    if end < start:
-        raise Refused(22400)
-    return start, end
-
-
 class PublicQueries:
     """Every endpoint that anybody may read."""
 
@@ -103,8 +93,6 @@ class PublicQueries:
             v1 + "orderBookOrders": self._order_book_orders,
             v1 + "recentTrades": self._recent_trades,
             v1 + "candles": self._candles,
-            v1 + "fundings": self._fundings,
-            v1 + "funding-rates": self._funding_rates,
             v1 + "tx": self._tx,
             v1 + "txs": self._txs,
             v1 + "currentHeight": self._height,
@@ -243,7 +231,7 @@ class PublicQueries:
     def _candles(self, query: Parameters) -> Any:
         state = known_market(self._floor, query.integer("market_id"))
         resolution = query.choice("resolution", *RESOLUTIONS_MS)
-        start_ms, end_ms = _span(query)
+        start_ms, end_ms = span(query)
         bars = self._floor.candles.read(
             state.market.market_id,
             RESOLUTIONS_MS[resolution],
@@ -256,26 +244,6 @@ class PublicQueries:
             "r": resolution,
             "c": [render_candle(bar, state.market) for bar in bars],
         }
-
-    def _fundings(self, query: Parameters) -> Any:
-        known_market(self._floor, query.integer("market_id"))
-        resolution = query.choice("resolution", "1h", "1d")
-        _span(query)
-        query.integer("count_back", low=0)
-        # The local exchange pays no funding.
-        return {"code": OK, "resolution": resolution, "fundings": []}
-
-    def _funding_rates(self, _: Parameters) -> Any:
-        rows = [
-            {
-                "market_id": state.market.market_id,
-                "exchange": "lighter",
-                "symbol": state.market.symbol,
-                "rate": 0,
-            }
-            for state in self._floor.exchange.markets.values()
-        ]
-        return {"code": OK, "funding_rates": rows}
 
     def _tx(self, query: Parameters) -> Any:
         by, value = query.choice("by", "hash", "sequence_index"), query.text("value")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from wrappy.venue.refusal import Refused
@@ -45,6 +45,25 @@ class ReadOnlyToken:
     expires_s: int
 
 
+@dataclass(slots=True)
+class IssuedToken:
+    """A read-only token as its owner sees it in a list.
+
+    Attributes:
+        token_id: counts from 1.
+        name: what the owner calls it.
+        text: the token itself.
+        token: what it says of itself.
+        revoked: whether its owner made it worthless.
+    """
+
+    token_id: int
+    name: str
+    text: str = field(repr=False)
+    token: ReadOnlyToken
+    revoked: bool = False
+
+
 def parse_read_only_token(text: str) -> ReadOnlyToken | None:
     """Take a read-only token apart; None when the text is none."""
     match = _TOKEN.fullmatch(text)
@@ -66,9 +85,16 @@ class ReadOnlyTokens:
         self._accounts = accounts
         self._chance = random.Random(f"{seed}/read-only-tokens")
         self._live: dict[str, ReadOnlyToken] = {}
+        self._issued: list[IssuedToken] = []
 
     def create(
-        self, account_index: int, *, expires_s: int, sub_accounts: bool, now_s: int
+        self,
+        account_index: int,
+        *,
+        expires_s: int,
+        sub_accounts: bool,
+        now_s: int,
+        name: str = "",
     ) -> str:
         """Return a new token of an account.
 
@@ -77,6 +103,7 @@ class ReadOnlyTokens:
             expires_s: unix seconds.
             sub_accounts: whether it opens that owner's other accounts as well.
             now_s: unix seconds.
+            name: what the owner calls it.
 
         Raises:
             Refused: 61001 or 61002, it would live too short or too long; 61003, the
@@ -96,7 +123,9 @@ class ReadOnlyTokens:
         scope = "all" if sub_accounts else "single"
         secret = f"{self._chance.getrandbits(_SECRET_BITS):064x}"
         text = f"ro:{account_index}:{scope}:{expires_s}:{secret}"
-        self._live[text] = ReadOnlyToken(account_index, sub_accounts, expires_s)
+        token = ReadOnlyToken(account_index, sub_accounts, expires_s)
+        self._live[text] = token
+        self._issued.append(IssuedToken(len(self._issued) + 1, name, text, token))
         return text
 
     def revoke(self, text: str) -> None:
@@ -107,6 +136,29 @@ class ReadOnlyTokens:
         """
         if self._live.pop(text, None) is None:
             raise Refused(_UNKNOWN)
+        for issued in self._issued:
+            issued.revoked |= issued.text == text
+
+    def issued(self, account_index: int) -> list[IssuedToken]:
+        """Return every token an account ever made, oldest first."""
+        return [
+            issued
+            for issued in self._issued
+            if issued.token.account_index == account_index
+        ]
+
+    def revoke_numbered(self, account_index: int, token_id: int) -> None:
+        """Make one of an account's tokens worthless, by its number.
+
+        Raises:
+            Refused: 61005, the account has no such token, or it is revoked already.
+        """
+        texts = (
+            issued.text
+            for issued in self.issued(account_index)
+            if issued.token_id == token_id
+        )
+        self.revoke(next(texts, ""))
 
     def find(self, text: str) -> ReadOnlyToken | None:
         """Return a token that was made here and not revoked, expired or not."""

@@ -72,6 +72,11 @@ def size_text(base: int, market: Market) -> str:
     return int_to_fixed(base, market.size_decimals)
 
 
+def percent_text(rate: int) -> str:
+    """Return a funding rate, 1e-6, in percent."""
+    return int_to_fixed(rate, 4)
+
+
 def error_body(code: int, message: str = "") -> dict[str, Any]:
     """Return the body of an answer that says no."""
     return {"code": code, "message": message or code_message(code)}
@@ -103,6 +108,7 @@ def render_order(order: VenueOrder, market: Market) -> dict[str, Any]:
     """
     order_index = str(order.order_index)
     first_child, second_child = (*map(str, order.to_trigger), "0", "0")[:2]
+    terms = order.integrator
     return {
         "order_index": order.order_index,
         "client_order_index": order.client_order_index,
@@ -133,9 +139,9 @@ def render_order(order: VenueOrder, market: Market) -> dict[str, Any]:
         "to_trigger_order_id_0": first_child,
         "to_trigger_order_id_1": second_child,
         "to_cancel_order_id_0": str(order.to_cancel),
-        "integrator_fee_collector_index": "0",
-        "integrator_taker_fee": "0",
-        "integrator_maker_fee": "0",
+        "integrator_fee_collector_index": str(terms.account if terms else 0),
+        "integrator_taker_fee": str(terms.taker_fee if terms else 0),
+        "integrator_maker_fee": str(terms.maker_fee if terms else 0),
         "block_height": order.block_height,
         "timestamp": order.updated_us // 1_000_000,
         "created_at": order.created_us // 1_000_000,
@@ -158,7 +164,7 @@ def render_trade(trade: Trade, market: Market) -> dict[str, Any]:
         "trade_id": trade.trade_id,
         "trade_id_str": str(trade.trade_id),
         "tx_hash": trade.tx_hash,
-        "type": "trade",
+        "type": trade.kind,
         "market_id": trade.market_index,
         "size": size_text(trade.base, market),
         "price": price_text(trade.price, market),
@@ -179,10 +185,6 @@ def render_trade(trade: Trade, market: Market) -> dict[str, Any]:
         "transaction_time": trade.at_us,
         "ask_account_pnl": usdc_text(trade.ask_pnl),
         "bid_account_pnl": usdc_text(trade.bid_pnl),
-        "integrator_maker_fee": 0,
-        "integrator_maker_fee_collector_index": 0,
-        "integrator_taker_fee": 0,
-        "integrator_taker_fee_collector_index": 0,
         "taker_allocated_margin_usdc_before": 0,
         "taker_allocated_margin_usdc_after": 0,
         "maker_allocated_margin_usdc_before": 0,
@@ -192,10 +194,13 @@ def render_trade(trade: Trade, market: Market) -> dict[str, Any]:
         "market_symbol": market.symbol,
         "market_kind": "perps",
     }
-    for role, before, fee in (
-        ("taker", trade.taker_before, trade.taker_fee),
-        ("maker", trade.maker_before, trade.maker_fee),
+    for role, before, fee, share in (
+        ("taker", trade.taker_before, trade.taker_fee, trade.taker_integrator),
+        ("maker", trade.maker_before, trade.maker_fee, trade.maker_integrator),
     ):
+        row[f"integrator_{role}_fee"] = share.fee if share else 0
+        collector = f"integrator_{role}_fee_collector_index"
+        row[collector] = share.account if share else 0
         row[f"{role}_position_size_before"] = size_text(before.position, market)
         row[f"{role}_entry_quote_before"] = usdc_text(before.entry_quote)
         row[f"{role}_initial_margin_fraction_before"] = before.initial_margin_fraction
@@ -342,8 +347,8 @@ def render_market_stats(state: MarketState, now_us: int) -> dict[str, Any]:
         "funding_clamp_big": "4.0000",
         "base_interest_rate": "0.0100",
         "last_trade_price": price_text(state.last_trade_price, market),
-        "current_funding_rate": "0.0000",
-        "funding_rate": "0.0000",
+        "current_funding_rate": percent_text(state.funding.current_rate),
+        "funding_rate": percent_text(state.funding.rate),
         "funding_timestamp": now_us // hour_us * hour_us // 1_000,
         **_day_numbers(state),
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from ipaddress import ip_address
+from itertools import islice
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -12,7 +13,6 @@ from aiohttp import web
 
 from wrappy.errors import ConfigError
 from wrappy.venue.answers import (
-    SEND_PATHS,
     Answer,
     Lost,
     Question,
@@ -22,6 +22,16 @@ from wrappy.venue.answers import (
 from wrappy.venue.exchange import Refused
 from wrappy.venue.fault_rules import rule_from
 from wrappy.venue.gate import INVALID_PARAMETER
+from wrappy.venue.ledger import canonical_text
+from wrappy.venue.page import (
+    PAGE_PATH,
+    STATE_PATH,
+    WATCHED_HEADERS,
+    is_local,
+    names_this_machine,
+    page,
+    page_headers,
+)
 from wrappy.venue.parameters import Parameters, wrong
 from wrappy.venue.render import error_body
 
@@ -30,9 +40,14 @@ if TYPE_CHECKING:
 
     from wrappy.venue.answers import Answers
     from wrappy.venue.faults import Faults
+    from wrappy.venue.ledger import EventLog
+    from wrappy.venue.visits import Visits
 
 MOST_BODY_BYTES: Final = 256 * 1024
 ADMIN_PATH: Final = "/admin/faults"
+FAULTS_PATH: Final = "/venue/faults"
+"""The same beside the page."""
+LEDGER_PATH: Final = "/venue/ledger"
 ANNOUNCE_PATH: Final = "/admin/announce"
 
 _UNREADABLE: Final = (ValueError, LookupError, RuntimeError, web.RequestPayloadError)
@@ -56,9 +71,13 @@ class RestDoor:
     Args:
         answers: what is asked.
         stream: serves a WebSocket request to `/stream`.
+        now_us: venue time, unix microseconds.
+        visits: where requests are kept for the page.
+        state: what the page shows, of a market by its index.
         admin: rules that `/admin/faults` may change, from this machine only; None
             leaves that path out.
         announce: sends an account a notification, for `/admin/announce`.
+        ledger: what `/venue/ledger` tells of.
     """
 
     def __init__(
@@ -66,13 +85,21 @@ class RestDoor:
         answers: Answers,
         stream: Callable[[web.Request], Awaitable[web.StreamResponse]],
         *,
+        now_us: Callable[[], int],
+        visits: Visits,
+        state: Callable[[int | None], dict[str, Any]],
         admin: Faults | None = None,
         announce: Announce | None = None,
+        ledger: EventLog | None = None,
     ) -> None:
         self._answers = answers
         self._stream = stream
+        self._now_us = now_us
+        self._visits = visits
+        self._state = state
         self._admin = admin
         self._announce = announce
+        self._ledger = ledger
         self._closing = asyncio.Event()
 
     def application(self) -> web.Application:
@@ -81,9 +108,11 @@ class RestDoor:
             middlewares=[self._guard], client_max_size=MOST_BODY_BYTES
         )
         application.router.add_get("/stream", self._streamed)
+        for path in (PAGE_PATH, PAGE_PATH.rstrip("/"), STATE_PATH):
+            application.router.add_get(path, self._show)
         if self._admin is not None:
-            application.router.add_route("*", ADMIN_PATH, self._administer)
-            application.router.add_route("*", ANNOUNCE_PATH, self._administer)
+            for path in (ADMIN_PATH, FAULTS_PATH, LEDGER_PATH, ANNOUNCE_PATH):
+                application.router.add_route("*", path, self._administer)
         application.router.add_route("*", "/{path:.*}", self._serve)
         return application
 
@@ -113,9 +142,19 @@ class RestDoor:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         form: dict[str, str] = {}
-        if request.method == "POST" and request.path in SEND_PATHS:
+        if request.method == "POST":
             form = await _form(request)
+        began = perf_counter()
         ending = await self._answers.handle(_question(request, form))
+        given = ending if isinstance(ending, Answer) else None
+        self._visits.request(
+            request.method,
+            request.path,
+            at_us=self._now_us(),
+            took_us=round((perf_counter() - began) * 1_000_000),
+            status=None if given is None else given.status,
+            body=b"" if given is None else given.body,
+        )
         if ending is Lost.STALLED:
             await self._closing.wait()
         if not isinstance(ending, Answer):
@@ -128,11 +167,28 @@ class RestDoor:
         self._answers.admit(_question(request, {}))
         return await self._stream(request)
 
+    async def _show(self, request: web.Request) -> web.StreamResponse:
+        if not is_local(request.remote) or not names_this_machine(request.host):
+            body = error_body(INVALID_PARAMETER, "only for browsers on this machine")
+            return _response(answer(body, _FORBIDDEN))
+        if request.path != STATE_PATH:
+            return web.Response(
+                body=page(), content_type="text/html", headers=page_headers()
+            )
+        try:
+            market = Parameters(request.query).integer("market", -1, low=-1)
+        except Refused as error:
+            return _response(refusal(error))
+        told = msgspec.json.encode(self._state(None if market < 0 else market))
+        return web.Response(
+            body=told, content_type="application/json", headers=WATCHED_HEADERS
+        )
+
     # -------------------------------------------------------------- administration
 
     async def _administer(self, request: web.Request) -> web.StreamResponse:
         # A page of some web site in a browser on this machine is no administrator.
-        if not _is_local(request.remote) or "Origin" in request.headers:
+        if not is_local(request.remote) or "Origin" in request.headers:
             body = error_body(INVALID_PARAMETER, "only for programs on this machine")
             return _response(answer(body, _FORBIDDEN))
         try:
@@ -146,6 +202,8 @@ class RestDoor:
     async def _administered(self, request: web.Request) -> dict[str, Any]:
         if request.path == ANNOUNCE_PATH:
             return await self._announced(request)
+        if request.path == LEDGER_PATH:
+            return self._told_ledger(request)
         faults = self._admin
         if faults is None or request.method not in ("GET", "POST", "DELETE"):
             raise wrong("method", "must be GET, POST or DELETE")
@@ -158,6 +216,19 @@ class RestDoor:
             else:
                 faults.clear()
         return {"code": 200, "faults": [asdict(count) for count in faults.counts()]}
+
+    def _told_ledger(self, request: web.Request) -> dict[str, Any]:
+        if self._ledger is None or request.method != "GET":
+            raise wrong("method", "must be GET")
+        limit = Parameters(request.query).integer("limit", 100, low=1, high=1_000)
+        latest = islice(self._ledger.latest(), limit)
+        return {
+            "code": 200,
+            "hash": self._ledger.hash(),
+            "events": len(self._ledger),
+            "flow_trades": self._ledger.flow_trades,
+            "latest": [canonical_text(event) for event in latest],
+        }
 
     async def _announced(self, request: web.Request) -> dict[str, Any]:
         if self._announce is None or request.method != "POST":
@@ -216,13 +287,6 @@ async def _half(request: web.Request, ending: Answer) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.close()
     return response
-
-
-def _is_local(address: str | None) -> bool:
-    try:
-        return ip_address(address or "").is_loopback
-    except ValueError:
-        return False
 
 
 async def _form(request: web.Request) -> dict[str, str]:

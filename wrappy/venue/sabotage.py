@@ -109,9 +109,9 @@ class Sabotage:
         account = self._floor.exchange.accounts.get(subject.account or -1)
         if account is None or subject.api_key_index is None:
             return
-        key = account.api_keys.get(subject.api_key_index)
-        if key is not None:
-            key.nonce += count
+        if subject.api_key_index in account.api_keys:
+            exchange = self._floor.exchange
+            exchange.skip_nonces(account.index, subject.api_key_index, count)
 
     def accepted(self, door: Door, path: str, tx_hashes: Sequence[str]) -> list[Firing]:
         """Let happen what goes wrong right after transactions were accepted."""

@@ -8,8 +8,11 @@ from aiohttp import web
 
 from wrappy.errors import UsageError
 from wrappy.venue.engine import Engine
+from wrappy.venue.page import PAGE_PATH
+from wrappy.venue.page_state import PageState
 from wrappy.venue.rest import RestDoor
 from wrappy.venue.stream import StreamDoor
+from wrappy.venue.visits import Visits
 
 if TYPE_CHECKING:
     import os
@@ -50,6 +53,8 @@ class Venue(Engine):
             seed, symbols, tape, tier, accounts, verify and flow are then its own.
         admin: whether programs on this machine may change `faults` at
             `/admin/faults`, and send notifications at `/admin/announce`.
+        save_log: file to write every input to, for `python -m wrappy.venue replay`;
+            packed if its name ends in `.gz`.
 
     Raises:
         ConfigError: a setting that cannot work.
@@ -71,6 +76,7 @@ class Venue(Engine):
         clock: Clock | None = None,
         settings: VenueSettings | None = None,
         admin: bool = False,
+        save_log: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(
             seed=seed,
@@ -82,14 +88,22 @@ class Venue(Engine):
             flow=flow,
             clock=clock,
             settings=settings,
+            save_log=save_log,
         )
         self._host, self._port = host, port
-        stream = StreamDoor(self.sessions)
+        visits = Visits()
+        state = PageState(self._floor, self.faults, self.sessions, visits)
+        stream = StreamDoor(self.sessions, self._heard)
+        self._visits = visits
         self._rest = RestDoor(
             self.answers,
             stream.handle,
+            now_us=self._floor.now_us,
+            visits=visits,
+            state=state.read,
             admin=self.faults if admin else None,
             announce=self.announce,
+            ledger=self.ledger,
         )
         self._runner: web.AppRunner | None = None
 
@@ -110,6 +124,18 @@ class Venue(Engine):
             UsageError: the venue is not running.
         """
         return f"ws://{self._address()}/stream"
+
+    @property
+    def page_url(self) -> str:
+        """Address of the page to look at, for a browser on this machine.
+
+        Raises:
+            UsageError: the venue is not running.
+        """
+        return f"{self.base_url}{PAGE_PATH}"
+
+    def _heard(self, text: str) -> None:
+        self._visits.message(text, at_us=self._floor.now_us())
 
     def _address(self) -> str:
         if self._runner is None or not self._runner.addresses:
@@ -137,6 +163,7 @@ def described(venue: Venue) -> dict[str, object]:
     return {
         "base_url": venue.base_url,
         "ws_url": venue.ws_url,
+        "page_url": venue.page_url,
         "chain_id": venue.chain_id,
         "accounts": [
             {

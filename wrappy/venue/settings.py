@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from wrappy.errors import ConfigError
-from wrappy.protocol.tiers import BATCH_LIMIT, TIERS
+from wrappy.protocol.tiers import BATCH_LIMIT, TIERS, Tier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +19,12 @@ FlowKind = Literal["synthetic", "tape", "none"]
 ExpiredToken = Literal["keep", "unsubscribe", "error", "close"]
 
 _FLAG = (True, False)
-_CHOICES: dict[str, tuple[object, ...]] = {
+CHOICES: dict[str, tuple[object, ...]] = {
     "flow": ("synthetic", "tape", "none"),
     "verify": _FLAG,
     "enforce_limits": _FLAG,
+    "funding": _FLAG,
+    "liquidation": _FLAG,
     "first_nonce": (0, 1),
     "gone_order": ("accept", "refuse"),
     "coi_scope": ("open", "history"),
@@ -34,6 +36,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "stream_auth_code": (20013, 30004, 30012),
     "reduce_only_without_position": ("refuse", "cancel", "drop"),
 }
+"""Values that a field may have, of those that have only a few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,12 @@ class VenueSettings:
             are enforced.
         batch_limit: transactions in one batch.
         block_ms: milliseconds from block to block.
+        funding: whether positions pay and get funding at full hours, in markets that
+            have an index price.
+        liquidation: whether accounts below their maintenance requirement are
+            liquidated.
+        tiers: fees, delays and limits of tiers that are not to have the published
+            ones.
 
         first_nonce: open reading: nonce of a key that never sent.
         gone_order: open reading: cancel or modify of an order that is not live is
@@ -92,6 +101,9 @@ class VenueSettings:
     enforce_limits: bool = False
     batch_limit: int = BATCH_LIMIT
     block_ms: int = 500
+    funding: bool = True
+    liquidation: bool = True
+    tiers: tuple[Tier, ...] = ()
 
     first_nonce: Literal[0, 1] = 1
     gone_order: Literal["accept", "refuse"] = "accept"
@@ -105,7 +117,7 @@ class VenueSettings:
     reduce_only_without_position: Literal["refuse", "cancel", "drop"] = "refuse"
 
     def __post_init__(self) -> None:
-        for name, words in _CHOICES.items():
+        for name, words in CHOICES.items():
             value = getattr(self, name)
             if value not in words or isinstance(value, bool) != (words is _FLAG):
                 choices = ", ".join(map(repr, words))
@@ -116,7 +128,15 @@ class VenueSettings:
             raise ConfigError(f"account_count: {self.account_count} is below 2")
         if self.batch_limit < 1:
             raise ConfigError(f"batch_limit: {self.batch_limit} is below 1")
+        if self.block_ms < 1:
+            raise ConfigError(f"block_ms: {self.block_ms} is below 1")
+        if unknown := sorted({tier.name for tier in self.tiers} - set(TIERS)):
+            raise ConfigError(f"tiers: {unknown[0]!r} is none of {', '.join(TIERS)}")
         if self.collateral < 0:
             raise ConfigError(f"collateral: {self.collateral} is negative")
         if not self.symbols:
             raise ConfigError("symbols: name at least one market")
+
+    def tier_named(self, name: str) -> Tier:
+        """Return a tier by its name, a published one unless `tiers` has another."""
+        return next((tier for tier in self.tiers if tier.name == name), TIERS[name])

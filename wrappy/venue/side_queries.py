@@ -1,7 +1,7 @@
 """Side questions: what clients ask at their start and the local exchange has little on.
 
 Bodies follow the official OpenAPI file. There is one asset, nothing to deposit or
-withdraw, no pools, no funding and no liquidations: lists are empty, not missing.
+withdraw, and no pools: lists are empty, not missing.
 """
 
 from __future__ import annotations
@@ -85,11 +85,6 @@ class SideQueries:
             v1 + "deposit/history": lambda *_: _empty("deposits", "cursor"),
             v1 + "withdraw/history": lambda *_: _empty("withdraws", "cursor"),
             v1 + "transfer/history": lambda *_: _empty("transfers", "cursor"),
-            v1 + "liquidations": lambda *_: _empty("liquidations", "next_cursor"),
-            v1 + "positionFunding": lambda *_: _empty(
-                "position_fundings", "next_cursor"
-            ),
-            v1 + "tokens": lambda *_: {"code": OK, "api_tokens": []},
             v1 + "getMakerOnlyApiKeys": lambda *_: {"code": OK, "api_key_indexes": []},
             v1 + "transferFeeInfo": lambda *_: {"code": OK, "transfer_fee_usdc": 0},
         }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from wrappy._core.ledger import FRACTION_SCALE, LedgerPosition, margin_of
+from wrappy._core.ledger import LedgerPosition
 from wrappy.venue.account_settings import USDC_ASSET
-from wrappy.venue.render import price_text, size_text, usdc_text
+from wrappy.venue.margin import liquidation_price
+from wrappy.venue.render import size_text, usdc_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,32 +97,17 @@ class Statement:
             "position_value": usdc_text(abs(held.size) * lot_value),
             "unrealized_pnl": usdc_text(ledger.unrealized_pnl(market_index, lot_value)),
             "realized_pnl": usdc_text(held.realized_pnl),
-            "liquidation_price": self._liquidation_price(market_index, held.size),
-            "total_funding_paid_out": "0.000000",
+            "liquidation_price": liquidation_price(
+                self._account, self._markets, market_index
+            ),
+            "total_funding_paid_out": usdc_text(
+                self._account.funding_paid.get(market_index, 0)
+            ),
             "margin_mode": int(market_index in ledger.allocated),
             "allocated_margin": usdc_text(ledger.allocated.get(market_index, 0)),
             "total_discount": "0.000000",
             "margin_set_flag": 0,
         }
-
-    def _liquidation_price(self, market_index: int, size: int) -> str:
-        # The price at which the equity that answers for the position, the account's or
-        # the isolated market's own, falls to its maintenance requirement while other
-        # markets stand still; "0" where no positive price does that.
-        if not size:
-            return "0"
-        market = self._markets[market_index].market
-        mark = Decimal(self._lot_values[market_index])
-        fraction = Decimal(self._maintenance[market_index]) / FRACTION_SCALE
-        slack = self.cross_equity - self.maintenance_margin
-        ledger = self._account.ledger
-        if market_index in ledger.allocated:
-            lot = self._lot_values[market_index]
-            needed = margin_of(abs(size) * lot, self._maintenance[market_index])
-            slack = ledger.isolated_equity(market_index, lot) - needed
-        lot_value = mark - Decimal(slack) / (size - abs(size) * fraction)
-        ticks = int(lot_value / market.quote_multiplier)
-        return price_text(ticks, market) if ticks > 0 else "0"
 
     def positions(self, *, active_only: bool = False) -> list[dict[str, Any]]:
         """Return the positions in all markets, or only those that are not flat."""

@@ -11,16 +11,24 @@ from wrappy.venue.conversation import CLOSE_PATIENCE_S
 from wrappy.venue.outgoing import Ping
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wrappy.venue.sessions import Sessions
 
 LARGEST_MESSAGE: Final = 512 * 1024
 
 
 class StreamDoor:
-    """Serves WebSocket requests."""
+    """Serves WebSocket requests.
 
-    def __init__(self, sessions: Sessions) -> None:
+    Args:
+        sessions: takes the conversations.
+        heard: told of every text message that comes in.
+    """
+
+    def __init__(self, sessions: Sessions, heard: Callable[[str], None]) -> None:
         self._sessions = sessions
+        self._heard = heard
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one connection.
@@ -41,7 +49,7 @@ class StreamDoor:
         cut = True
         try:
             cut = await self._sessions.serve(
-                _WebSocket(response), ip=ip, readonly=readonly
+                _WebSocket(response, self._heard), ip=ip, readonly=readonly
             )
         finally:
             if cut and request.transport is not None:
@@ -52,8 +60,11 @@ class StreamDoor:
 class _WebSocket:
     """`outgoing.Socket` over a connection of the server."""
 
-    def __init__(self, response: web.WebSocketResponse) -> None:
+    def __init__(
+        self, response: web.WebSocketResponse, heard: Callable[[str], None]
+    ) -> None:
         self._response = response
+        self._heard = heard
 
     async def send(self, frame: str | bytes) -> None:
         if isinstance(frame, str):
@@ -64,6 +75,7 @@ class _WebSocket:
     async def receive(self) -> str | bytes | Ping | None:
         message = await self._response.receive()
         if message.type is WSMsgType.TEXT:
+            self._heard(message.data)
             return str(message.data)
         if message.type is WSMsgType.BINARY:
             return bytes(message.data)

@@ -18,7 +18,9 @@ from wrappy._core.matching import (
     MakerReduced,
     MakerRemoved,
 )
+from wrappy.venue.accounts import INSURANCE_FUND
 from wrappy.venue.events import (
+    IntegratorShare,
     LevelChanged,
     MarketChanged,
     OrderChanged,
@@ -28,7 +30,15 @@ from wrappy.venue.events import (
     TradeExecuted,
 )
 from wrappy.venue.market_state import MARKET_INDEX_SHIFT, MarketState
-from wrappy.venue.orders import OPEN, PENDING, VenueOrder
+from wrappy.venue.orders import (
+    DELEVERAGE_TRADE,
+    LIQUIDATION,
+    LIQUIDATION_TRADE,
+    OPEN,
+    PENDING,
+    TRADE,
+    VenueOrder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,6 +49,8 @@ if TYPE_CHECKING:
     from wrappy.venue.events import Event
 
 FEE_SCALE: Final = 1_000_000
+LIQUIDATION_FEE: Final = 10_000
+"""The most that a forced trade costs, 1e-6 of its value (official documentation)."""
 FIRST_TRADE_ID: Final = 1_000_000_001
 ATTRIBUTE_MARKET: Final = "5"
 ATTRIBUTE_SELF_TRADE: Final = "6"
@@ -59,6 +71,13 @@ def fee_of(quote: int, tick: int) -> int:
     return (quote * tick + FEE_SCALE // 2) // FEE_SCALE
 
 
+def _integrator_fee(order: BookOrder, *, makes: bool) -> int:
+    terms = order.integrator if isinstance(order, VenueOrder) else None
+    if terms is None:
+        return 0
+    return terms.maker_fee if makes else terms.taker_fee
+
+
 def _sign(value: int) -> int:
     return (value > 0) - (value < 0)
 
@@ -75,6 +94,7 @@ class TradingFloor:
         ended: orders with children that ended and are not followed up yet.
         turned: (account, market) of positions that closed or turned and are not
             followed up yet.
+        shaken: users whose equity moved and was not judged yet.
     """
 
     def __init__(
@@ -90,6 +110,8 @@ class TradingFloor:
         self.height = 1
         self.ended: list[VenueOrder] = []
         self.turned: list[tuple[int, int]] = []
+        self.shaken: set[int] = set()
+        self._holders: dict[int, set[int]] = {index: set() for index in self.markets}
         self._emit = emit
         self._trade_id = FIRST_TRADE_ID
         for account in accounts.values():
@@ -183,19 +205,22 @@ class TradingFloor:
             maker: BookOrder, taker: BookOrder, price: int, base: int
         ) -> Verdict:
             tier = self.accounts[taker.owner].tier
-            if not self._carries(taker, state.index, price, base, tier.taker_fee_tick):
+            tick = tier.taker_fee_tick + _integrator_fee(taker, makes=False)
+            if not self._carries(taker, state.index, price, base, tick):
                 return "taker"
             tier = self.accounts[maker.owner].tier
-            if not self._carries(maker, state.index, price, base, tier.maker_fee_tick):
+            tick = tier.maker_fee_tick + _integrator_fee(maker, makes=True)
+            if not self._carries(maker, state.index, price, base, tick):
                 return "maker"
             return "allowed"
 
         outcome = RESTED
+        kind = LIQUIDATION_TRADE if order.order_type == LIQUIDATION else TRADE
         for event in state.engine.execute(
             order, now_ms=now_us // 1_000, reducible=reducible, permit=permit
         ):
             if isinstance(event, Fill):
-                self.trade(state, event, now_us, tx_hash)
+                self.trade(state, event, now_us, tx_hash, kind=kind)
             elif isinstance(event, MakerRemoved):
                 self.settle(state, event.order, event.reason, now_us)
             elif isinstance(event, MakerReduced):
@@ -260,8 +285,58 @@ class TradingFloor:
             account.history.append(order)
         self._emit(OrderChanged(now_us, copy.copy(order)))
 
-    def trade(self, state: MarketState, fill: Fill, now_us: int, tx_hash: str) -> None:
-        """Book one fill on both accounts and tell of it."""
+    def _collect(
+        self, order: VenueOrder, quote: int, *, makes: bool
+    ) -> IntegratorShare | None:
+        # An integrator that has no account here takes the money out of this world.
+        rate = _integrator_fee(order, makes=makes)
+        if order.integrator is None or not rate:
+            return None
+        share = IntegratorShare(order.integrator.account, rate, fee_of(quote, rate))
+        collector = self.accounts.get(share.account)
+        if collector is not None:
+            collector.ledger.collateral += share.amount
+            collector.ledger.fees_paid -= share.amount
+        return share
+
+    def _fee(
+        self, order: VenueOrder, fill: Fill, quote: int, tick: int
+    ) -> tuple[int, int]:
+        # (rate, amount). A forced trade costs what it brought above its zero price,
+        # up to a bound, and that goes to the insurance fund; nothing else is charged.
+        if self.accounts[order.owner].is_flow:
+            return 0, 0
+        if order.order_type != LIQUIDATION:
+            return tick, fee_of(quote, tick)
+        gain = abs(fill.price - order.price) * (quote // fill.price)
+        fee = min(gain, fee_of(quote, LIQUIDATION_FEE))
+        fund = self.accounts[INSURANCE_FUND].ledger
+        fund.collateral += fee
+        fund.fees_paid -= fee
+        return fee * FEE_SCALE // quote, fee
+
+    def _follow_holder(self, account: Account, market_index: int) -> None:
+        holders = self._holders[market_index]
+        if account.ledger.size(market_index):
+            holders.add(account.index)
+        else:
+            holders.discard(account.index)
+        self.shaken.add(account.index)
+
+    def trade(
+        self,
+        state: MarketState,
+        fill: Fill,
+        now_us: int,
+        tx_hash: str,
+        *,
+        kind: str = TRADE,
+    ) -> None:
+        """Book one fill on both accounts and tell of it.
+
+        One of kind `deleverage` happens outside the market: prices and statistics
+        stay as they are.
+        """
         maker, taker, price, base = fill
         if not isinstance(maker, VenueOrder) or not isinstance(taker, VenueOrder):
             raise TypeError(f"fill: {fill!r} is not among the exchange's orders")
@@ -269,6 +344,7 @@ class TradingFloor:
         ask, bid = (taker, maker) if taker.is_ask else (maker, taker)
         rates: dict[bool, int] = {}
         fees: dict[bool, int] = {}
+        shares: dict[bool, IntegratorShare | None] = {}
         before: dict[bool, SideBefore] = {}
         profits: dict[bool, int] = {}
         interest = 0
@@ -276,8 +352,8 @@ class TradingFloor:
             account = self.accounts[order.owner]
             tier = account.tier
             rate = tier.maker_fee_tick if order is maker else tier.taker_fee_tick
-            rate = 0 if account.is_flow else rate
-            fee = fee_of(quote, rate)
+            rate, fee = self._fee(order, fill, quote, rate)
+            share = self._collect(order, quote, makes=order is maker)
             held = account.ledger.positions.get(state.index)
             size, cost = (held.size, held.entry_quote) if held else (0, 0)
             profits[order.is_ask] = account.ledger.apply_fill(
@@ -285,20 +361,23 @@ class TradingFloor:
                 is_ask=order.is_ask,
                 base=base,
                 quote=quote,
-                fee=fee,
+                fee=fee + (share.amount if share else 0),
                 fraction=account.initial_margin_fractions[state.index],
             )
             after = account.ledger.size(state.index)
             interest += abs(after) - abs(size)
             rates[order.is_ask], fees[order.is_ask] = rate, fee
+            shares[order.is_ask] = share
             before[order.is_ask] = SideBefore(
                 position=size,
                 entry_quote=cost,
                 initial_margin_fraction=account.initial_margin_fractions[state.index],
                 sign_changed=_sign(size) != _sign(after),
             )
-            if size and _sign(size) != _sign(after) and not account.is_flow:
-                self.turned.append((account.index, state.index))
+            if not account.is_flow:
+                self._follow_holder(account, state.index)
+                if size and _sign(size) != _sign(after):
+                    self.turned.append((account.index, state.index))
             order.filled_base += base
             order.filled_quote += quote
         made, took = maker.is_ask, taker.is_ask
@@ -326,12 +405,16 @@ class TradingFloor:
             bid_pnl=profits[False],
             block_height=self.height,
             at_us=now_us,
+            taker_integrator=shares[took],
+            maker_integrator=shares[made],
+            kind=kind,
         )
         self._trade_id += 1
         state.open_interest += interest // 2
-        state.last_trade_price = price
         state.trades.append(trade)
-        state.day.add(trade)
+        if kind != DELEVERAGE_TRADE:
+            state.last_trade_price = price
+            state.day.add(trade)
         if not state.mark_price:
             self._mark(state)
         self._emit(TradeExecuted(now_us, trade))
@@ -348,6 +431,7 @@ class TradingFloor:
             return False
         state.mark_price = mark
         self.lot_values[state.index] = mark * state.market.quote_multiplier
+        self.shaken |= self._holders[state.index]
         return True
 
     def tell_books(self, states: Iterable[MarketState], *, now_us: int) -> None:

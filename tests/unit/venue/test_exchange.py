@@ -799,7 +799,7 @@ def test_adding_to_a_position_needs_margin_for_the_sum_only():
 
 
 def test_turning_a_position_needs_margin_even_at_equal_size():
-    desk = Desk(collateral=20_000_000, price_bands="off")
+    desk = Desk(collateral=20_000_000, price_bands="off", liquidation=False)
     desk.flow(SetLevel(0, True, PRICE, 1_300))
     desk.order(TimeInForce=IOC, BaseAmount=1_300)
     desk.run()

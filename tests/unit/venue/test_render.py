@@ -176,11 +176,11 @@ def test_a_long_position_is_liquidated_below_and_a_short_above_the_mark():
     assert row["avg_entry_price"] == "3000.0000"
     assert row["unrealized_pnl"] == "0.000000"
     # 1000 + (P - 3000) = 0.012 P
-    assert row["liquidation_price"] == "2024.29"
+    assert row["liquidation_price"] == "2024.2914979757086"
     short = Statement(account(m0=(True, 10_000, 3_000_000_000)), markets())
     row = short.position(0)
     assert row["sign"] == -1
-    assert row["liquidation_price"] == "3952.56"
+    assert row["liquidation_price"] == "3952.5691699604745"
 
 
 def test_a_position_that_cannot_be_liquidated_has_no_price():
