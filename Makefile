@@ -39,8 +39,9 @@ $(VENV)/.bot: pyproject.toml $(VENV)/.python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[bot]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(VENV)/.python
+$(VENV)/.dev: pyproject.toml tests/contract/clients.txt $(VENV)/.python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r tests/contract/clients.txt
 	@touch $@ $(VENV)/.bot
 
 $(VENV)/.docs: pyproject.toml $(VENV)/.python

@@ -39,7 +39,7 @@ def log():
 
 @pytest.fixture
 async def watch(log):
-    made = LoopWatch(log, limit_s=LIMIT_S)
+    made = LoopWatch(log, limit_s=LIMIT_S, warn_s=LIMIT_S)
     made.start()
     yield made
     made.stop()

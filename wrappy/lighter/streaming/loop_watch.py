@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT_S: Final = 0.1
 """Seconds without a turn of the event loop that are told as a block."""
 
+WARN_S: Final = 0.5
+"""Seconds from which on a block is a warning; a shorter one may be the machine's."""
+
 BEATS_PER_LIMIT: Final = 4
 """Signs of life within the limit: blocks over 1.25 limits are never missed."""
 
@@ -32,9 +35,10 @@ MOST_LINES: Final = 25
 class LoopWatch:
     """Watches one event loop from a thread of its own.
 
-    A block is logged with the stack while it lasts, once, from the watching thread;
-    and with its length when it is over. The stack has files, lines and functions,
-    no source and no values.
+    A block is logged with the stack while it lasts, from the watching thread: for the
+    record once it is noticed, as a warning when it goes on for longer; and with its
+    length when it is over. The stack has files, lines and functions, no source and
+    no values.
 
     Only for loops in real time: in virtual time its signs of life would never let the
     loop come to rest.
@@ -42,6 +46,7 @@ class LoopWatch:
     Args:
         log: where blocks are told; has to bear a call from another thread.
         limit_s: seconds that a block has to last to be told.
+        warn_s: seconds that it has to last to be a warning.
 
     Attributes:
         blocks: blocks that are over.
@@ -51,7 +56,13 @@ class LoopWatch:
         UsageError: a limit that is not above 0.
     """
 
-    def __init__(self, log: LogSink, *, limit_s: float = DEFAULT_LIMIT_S) -> None:
+    def __init__(
+        self,
+        log: LogSink,
+        *,
+        limit_s: float = DEFAULT_LIMIT_S,
+        warn_s: float = WARN_S,
+    ) -> None:
         if not limit_s > 0:
             raise UsageError(f"limit_s: {limit_s} is not above 0 seconds")
         self.blocks = 0
@@ -59,6 +70,7 @@ class LoopWatch:
         self.users = 0
         self._log = log
         self._limit_s = limit_s
+        self._warn_s = max(warn_s, limit_s)
         self._pause_s = limit_s / BEATS_PER_LIMIT
         self._beat_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -101,30 +113,36 @@ class LoopWatch:
         if blocked_s > self._limit_s:
             self.blocks += 1
             self.longest_s = max(self.longest_s, blocked_s)
-            self._log.warning("the event loop was blocked for %.3f s", blocked_s)
+            is_long = blocked_s > self._warn_s
+            tell = self._log.warning if is_long else self._log.info
+            tell("the event loop was blocked for %.3f s", blocked_s)
 
     def _look(
         self, loop: asyncio.AbstractEventLoop, ident: int, stopped: threading.Event
     ) -> None:
         """Look for signs of life, in the thread, each time one could be overdue."""
         silence_s = self._pause_s + self._limit_s
-        told_s = 0.0
+        told: tuple[float, float] = (0.0, 0.0)
         wait_s = silence_s
         while not stopped.wait(wait_s) and not loop.is_closed():
             beat_s = self._beat_s
-            wait_s = beat_s + silence_s - time.perf_counter()
-            if wait_s > 0:
+            silent_s = time.perf_counter() - beat_s - self._pause_s
+            if silent_s < self._limit_s:
+                wait_s = self._limit_s - silent_s
                 continue
-            wait_s = silence_s
+            is_long = silent_s >= self._warn_s
+            over_s = self._warn_s if is_long else self._limit_s
+            wait_s = silence_s if is_long else self._warn_s - silent_s
             # A loop that is not run right now is not blocked.
-            if beat_s != told_s and loop.is_running():
-                told_s = beat_s
+            if told != (beat_s, over_s) and loop.is_running():
+                told = beat_s, over_s
                 stack = _stack_of(ident)
                 # While the stack was taken the loop may have come back.
                 if self._beat_s == beat_s:
-                    self._log.warning(
+                    tell = self._log.warning if is_long else self._log.info
+                    tell(
                         "the event loop has been blocked for over %g s, in:\n%s",
-                        self._limit_s,
+                        over_s,
                         stack,
                     )
 

@@ -174,14 +174,9 @@ async def assemble(
         undo.push_async_callback(rest.aclose)
         link.pace_for(full)
         undo.push_async_callback(link.leave)
-        tokens = TokenSource(
-            signers[0],
-            environment.worker(),
-            clock=environment.unix_s,
-            time=VenueTime(
-                partial(ask_venue_s, rest, link.pace), unix_s=environment.unix_s
-            ),
-        )
+        # By our own clock: hours of margin are enough for what asks again anyway, and
+        # a question for the time must not keep a close waiting.
+        tokens = TokenSource(signers[0], environment.worker(), clock=environment.unix_s)
         await _seed_pace(full, environment, link)
         insist = partial(patiently, pace=link.pace, timeout_s=full.reconcile_timeout_s)
         await insist(partial(link.check_chain, rest, full))
