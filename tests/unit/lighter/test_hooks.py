@@ -22,6 +22,8 @@ class Log:
     def error(self, msg, *args):
         self.lines.append(msg % args)
 
+    info = error
+
 
 @pytest.fixture
 def log():

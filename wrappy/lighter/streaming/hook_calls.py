@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from wrappy._core.hook_queue import HookQueue
     from wrappy.lighter.logs import LogSink
 
+WARN_S: Final = 0.5
+"""Seconds without an `await` from which on it is told as an error."""
+
 GRACE_S: Final = 1.0
 """Seconds that a cancelled hook has to end in."""
 
@@ -230,9 +233,12 @@ class HookCalls:
     def _note_held(self, seconds: float) -> None:
         if seconds > self._house.slow_s:
             self._slow += 1
-            self._complain("%s held the event loop for %.3f s", seconds)
+            # A short one may be the machine's fault.
+            is_long = seconds >= max(WARN_S, self._house.slow_s)
+            words = "%s held the event loop for %.3f s"
+            self._complain(words, seconds, is_grave=is_long)
 
-    def _complain(self, words: str, detail: object) -> None:
+    def _complain(self, words: str, detail: object, *, is_grave: bool = True) -> None:
         now = asyncio.get_running_loop().time()
         self._complaints += 1
         if self._complaints > LOGGED_IN_FULL and now - self._complained_at < QUIET_S:
@@ -242,7 +248,8 @@ class HookCalls:
         if self._unsaid:
             words += f"\n({self._unsaid} more like this were not logged)"
             self._unsaid = 0
-        self._house.log.error(words, self.title, detail)
+        tell = self._house.log.error if is_grave else self._house.log.info
+        tell(words, self.title, detail)
 
 
 class _Stepwise:
