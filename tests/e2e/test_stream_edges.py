@@ -11,6 +11,7 @@ import pytest
 from wrappy import (
     BookGapError,
     RateLimitedError,
+    StaleBookError,
     StreamClosedError,
     UsageError,
     VenueError,
@@ -524,5 +525,43 @@ def test_a_snapshot_that_never_comes_makes_a_new_connection(simulated):
             assert exchange.faults.fired(rule) == 1
             assert overlay.connects == 2
             assert overlay.book().is_valid
+
+    simulated(scenario)
+
+
+def test_an_exchange_that_answers_no_ping_is_left_when_nothing_else_comes(simulated):
+    async def scenario(exchange, opened):
+        loop = asyncio.get_running_loop()
+        async with await overlay_at(exchange) as overlay:
+            muted = exchange.faults.add(FaultRule(act="stall", path="ping*"))
+            began, states = loop.time(), []
+            overlay.on_state = states.append
+            await asyncio.sleep(46.0)
+            with pytest.raises(StaleBookError):
+                _ = overlay.book().best_bid
+            while overlay.connects == 1:
+                await asyncio.sleep(0.5)
+            assert loop.time() - began <= 110.0
+            assert exchange.faults.fired(muted)
+            exchange.faults.remove(muted)
+            await overlay.ready(10.0)
+            assert overlay.book().is_valid
+            assert states[-1] is StreamState.READY
+
+    simulated(scenario)
+
+
+def test_pings_that_stay_unanswered_do_not_matter_while_the_market_talks(simulated):
+    async def scenario(exchange, opened):
+        trader = await opened()
+        async with await overlay_at(exchange) as overlay:
+            muted = exchange.faults.add(FaultRule(act="stall", path="ping*"))
+            for step in range(40):
+                await place(trader, 1000 + step)
+                await trader.flush()
+                await asyncio.sleep(10.0)
+                assert overlay.book().best_bid is not None
+            assert overlay.connects == 1
+            assert exchange.faults.fired(muted)
 
     simulated(scenario)
