@@ -8,9 +8,9 @@ prices or numbers; ours does. "Frame" is from the received text to the best pric
 "update" is the part after decoding, and `OrderBook.apply` the part after the numbers
 are read as well. ccxt is measured if it is installed.
 
-"Stream" is frames through aiohttp over a loopback socket from another process, as
-many as one reader takes in: received, dispatched by type and channel, decoded, and
-in the book. Below that, the number format alone.
+"Stream" is frames over a loopback socket from another process, as many as one
+supervised connection takes in, the one that overlays have: received, dispatched by
+type and channel, decoded, and in the book. Below that, the number format alone.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import msgspec
 from aiohttp import web
 from lighter.ws_client import WsClient
 
 from benchmarks.measure import Row, interleaved, main, players, row
 from wrappy._core.scaling import FixedTexts, fixed_to_int, int_to_fixed
+from wrappy._core.stream import StreamSession
 from wrappy.lighter.logs import as_sink
 from wrappy.lighter.streaming.book_feed import BookFeed
+from wrappy.lighter.streaming.stream import SupervisedStream
+from wrappy.lighter.wire.transport import StreamDoor
 from wrappy.model import Market
-from wrappy.protocol.frames import envelope_of
 from wrappy.protocol.market_frames import read_book_frame
 
 if TYPE_CHECKING:
@@ -254,27 +255,44 @@ async def serve(count: int) -> None:
     await asyncio.Event().wait()
 
 
+class Reader:
+    """Listens to one connection and keeps its book until enough frames have come."""
+
+    def __init__(self, count: int) -> None:
+        self.feed = our_feed()
+        self.began = self.took = 0.0
+        self.done = asyncio.Event()
+        self._left = count
+
+    def on_frame(self, _: str, raw: bytes, *, snapshot: bool) -> None:
+        """Put a frame into the book."""
+        self.feed.take(raw, snapshot=snapshot)
+        if snapshot:
+            self.began = time.perf_counter()
+            return
+        self._left -= 1
+        if not self._left:
+            self.took = time.perf_counter() - self.began
+            self.done.set()
+
+    def on_event(self, _: object) -> None:
+        """Hear nothing else."""
+
+    on_closed = on_no_token = on_event
+
+
 async def receive(port: int, count: int) -> float:
-    feed = our_feed()
-    feeds = {"order_book:0": feed}
-    async with (
-        aiohttp.ClientSession() as session,
-        session.ws_connect(
-            f"http://127.0.0.1:{port}/", compress=0, max_msg_size=0
-        ) as socket,
-    ):
-        feed.take((await socket.receive()).data.encode(), snapshot=True)
-        began = time.perf_counter()
-        for _ in range(count):
-            raw = (await socket.receive()).data.encode()
-            envelope = envelope_of(raw)
-            assert envelope is not None
-            assert envelope.channel is not None
-            is_snapshot = envelope.type.startswith("subscribed")
-            feeds[envelope.channel].take(raw, snapshot=is_snapshot)
-        took = time.perf_counter() - began
-    assert feed.view.is_valid
-    return count / took
+    reader, session = Reader(count), StreamSession()
+    session.want("order_book/0")
+    door = StreamDoor(f"ws://127.0.0.1:{port}/", compress=False)
+    log = as_sink(None, "wrappy.stream")
+    stream = SupervisedStream(door, session, reader, tokens=None, log=log)
+    running = asyncio.create_task(stream.run())
+    await reader.done.wait()
+    assert reader.feed.view.is_valid
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return count / reader.took
 
 
 def streamed(port: int, count: int) -> float:

@@ -92,7 +92,7 @@ def test_no_fill_is_lost_when_two_thousand_were_missed(tmp_path):
     # Their pages weigh more than a minute's budget: all of them come, if later.
     away = FaultRule(act="close", phase="tick", code=1006)
     run_virtual(
-        lambda: outage(tmp_path, 120, faults=[away], every_us=100_000, within_s=180.0)
+        lambda: outage(tmp_path, 120, faults=[away], every_us=100_000, within_s=240.0)
     )
 
 

@@ -72,6 +72,7 @@ class CatchUp:
         self._baselines = baselines
         self._taps = taps
         self._start: Mapping[int, int] = {}
+        self._fetched_up_to = 0
         self._orders_began = False
         self._trades_began = False
         self._orders = Inquiry[_Vanished](
@@ -87,7 +88,7 @@ class CatchUp:
             self._orders_began = False
             orders.on_snapshot = partial(self._orders_listed, orders)
         if trades.on_snapshot is None:
-            self._trades_began, self._start = False, {}
+            self._trades_began, self._start, self._fetched_up_to = False, {}, 0
             trades.on_snapshot = partial(self._trades_begin, trades)
 
     def _orders_listed(self, feed: OrderFeed, listed: list[OrderDict]) -> None:
@@ -141,20 +142,25 @@ class CatchUp:
             self._log.error("orders vanished without a trace: %s", sorted(gone))
 
     async def _missed_trades(self, interruption: _Interruption) -> None:
-        feed, told_up_to = interruption
+        feed = interruption.feed
+        # What was fetched after an earlier interruption need not be fetched again.
+        told_up_to = max(interruption.told_up_to, self._fetched_up_to)
+        newest = 0
         missed: list[dict[str, Any]] = []
         cursor: str | None = None
         for _ in range(MOST_PAGES):
             rows, cursor = await self._account.own_trades(cursor)
             new = [row for row in rows if self._is_missed(feed, row)]
             missed += new
-            oldest = min((whole(row, "trade_id") for row in rows), default=0)
+            numbers = [whole(row, "trade_id") for row in rows]
+            newest, oldest = max(newest, *numbers, 0), min(numbers, default=0)
             # A page may hold nothing but what has been told since the interruption;
             # one that reaches beyond that and has no news is the last.
             if not cursor or (not new and oldest <= told_up_to):
                 break
         else:
             self._log.error("more trades were missed than can be fetched")
+        self._fetched_up_to = max(self._fetched_up_to, newest)
         self._hand_on("account_all_trades", "trades", missed)
         feed.enter(missed)
 
