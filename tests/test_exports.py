@@ -54,6 +54,18 @@ def test_the_version_is_that_of_the_distribution():
     assert wrappy.__version__ == expected
 
 
+def test_everything_can_be_imported_without_the_extras():
+    code = (
+        "import sys; sys.modules['pybotters'] = None\n"
+        "from wrappy import *\n"
+        "print('LighterDealer' in dir())\n"
+        "import wrappy\n"
+        "try: wrappy.LighterDataStore\n"
+        "except ImportError as error: print('wrappy-lighter[pybotters]' in str(error))"
+    )
+    assert run_python(code) == ["True", "True"]
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'wrappy' has no attribute 'Dealer'"):
         _ = wrappy.Dealer

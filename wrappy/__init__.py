@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     )
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.dealer import LighterDealer
-    from wrappy.lighter.streaming.datastore import LighterDataStore
+    from wrappy.lighter.streaming.datastore import (
+        LighterDataStore as LighterDataStore,
+    )
     from wrappy.lighter.streaming.values import (
         AccountTransaction,
         Asset,
@@ -76,7 +78,6 @@ __all__ = [
     "JournalError",
     "KeyInUseError",
     "LaneHeldError",
-    "LighterDataStore",
     "LighterDealer",
     "MarketStats",
     "NonceRejectedError",
@@ -113,7 +114,6 @@ _HOMES = {
     "Candle": "wrappy.lighter.streaming.values",
     "DealerConfig": "wrappy.lighter.config",
     "HookStats": "wrappy.lighter.streaming.values",
-    "LighterDataStore": "wrappy.lighter.streaming.datastore",
     "LighterDealer": "wrappy.lighter.dealer",
     "MarketStats": "wrappy.lighter.streaming.values",
     "Notification": "wrappy.lighter.streaming.values",
@@ -124,14 +124,19 @@ _HOMES = {
 }
 
 
+# Needs an extra, so that `from wrappy import *` must not ask for it.
+_EXTRAS = {"LighterDataStore": "wrappy.lighter.streaming.datastore"}
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415 - slow, rarely asked
 
         return version("wrappy-lighter")
-    if name not in __all__:
+    if name not in __all__ and name not in _EXTRAS:
         raise AttributeError(f"module 'wrappy' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES.get(name, "wrappy.errors")), name)
+    home = {**_HOMES, **_EXTRAS}.get(name, "wrappy.errors")
+    value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

@@ -60,14 +60,18 @@ class _Wishes:
     def __post_init__(self) -> None:
         for name in ("symbols", "watch"):
             value = getattr(self, name)
-            if isinstance(value, str) or not all(isinstance(one, str) for one in value):
+            listed = isinstance(value, (list, tuple))
+            if not listed or not all(isinstance(one, str) for one in value):
                 raise ConfigError(f"{name}: {value!r} is no list of names; give [...]")
-        for name, seconds, most in (
+        # Callers without a type checker pass anything.
+        times: tuple[tuple[str, Any, float], ...] = (
             ("ping_interval", self.ping_interval_s, LONGEST_PING_S),
             ("ready_timeout", self.ready_timeout_s, 3_600.0),
             ("hook_timeout", self.hook_timeout_s, 3_600.0),
-        ):
-            if not 0 < seconds <= most:
+        )
+        for name, seconds, most in times:
+            is_number = isinstance(seconds, (int, float)) and seconds is not True
+            if not is_number or not 0 < seconds <= most:
                 raise ConfigError(
                     f"{name}: {seconds!r} is not above 0 and at most {most:g} seconds"
                 )
