@@ -92,11 +92,9 @@ class EventLog:
 
     def orders(self, account: int | None = None) -> list[VenueOrder]:
         """Return the latest state of every users' order, in order of creation."""
-        return [
-            order
-            for order in self._orders.values()
-            if account is None or order.owner == account
-        ]
+        # A copy in one step: the venue may be running in another thread.
+        orders = list(self._orders.values())
+        return [order for order in orders if account in (None, order.owner)]
 
     def trades(
         self, account: int | None = None, market_index: int | None = None
