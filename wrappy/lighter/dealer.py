@@ -11,7 +11,7 @@ from wrappy._core.order_states import OrderEvent
 from wrappy._core.scaling import PriceRounding
 from wrappy.errors import InvalidOrderError, RiskDeniedError
 from wrappy.lighter.results import BatchResult, OrderResult
-from wrappy.lighter.sending.outbox import require_no_batch
+from wrappy.lighter.sending.flushing import require_no_batch
 from wrappy.lighter.trading.arguments import checked_coi, checked_order_index
 from wrappy.lighter.trading.grouped import OrderGroups
 

@@ -6,10 +6,12 @@ simulation brings its own, and the client does not notice.
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from wrappy.lighter.persistence.coi_store import coi_store
 from wrappy.lighter.wire.transport import RestDoor, StreamDoor
 from wrappy.signing.python import PythonSigner
 from wrappy.signing.sdk import SdkSigner
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from wrappy.lighter.config import ApiKeyConfig, DealerConfig
+    from wrappy.lighter.persistence.coi_store import OrderNumbers
     from wrappy.signing import Signer
     from wrappy.signing.worker import SigningThread
 
@@ -99,6 +102,11 @@ class Environment:
         worker: runs signers and writes off the event loop.
         watches_loop: whether a thread may watch for a blocked event loop, which
             makes sense in real time only.
+        chance: a number in 0 <= u < 1, for the length of pauses.
+        order_numbers: makes the source of client order indices, given the settings'
+            `state_dir`.
+        keeps_files: whether dealers write journals and hold key locks; where nothing
+            outlives the run, and nobody else can send, they need neither.
     """
 
     unix_s: Callable[[], float] = time.time
@@ -107,6 +115,9 @@ class Environment:
     make_signer: Callable[[DealerConfig, ApiKeyConfig], Signer] = signer_for
     worker: Callable[[], SigningThread] = signing_thread
     watches_loop: bool = True
+    chance: Callable[[], float] = random.random
+    order_numbers: Callable[[str | None], OrderNumbers] = coi_store
+    keeps_files: bool = True
 
 
 NATIVE = Environment()

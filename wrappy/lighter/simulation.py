@@ -5,9 +5,12 @@ Its clock, its connections and its signers all come from whoever simulates.
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Literal
 
+from wrappy._core.coi import CoiSequence, grant_lease
 from wrappy.lighter.environment import Environment
+from wrappy.lighter.persistence.coi_store import coi_store
 from wrappy.signing.inline import InlineWorker
 from wrappy.signing.keys import public_key_of
 from wrappy.signing.null import NullSigner
@@ -23,6 +26,26 @@ if TYPE_CHECKING:
 SimulatedSigner = Literal["null", "python"]
 """`null` leaves signatures empty, which is fast and needs an exchange that does not
 check them; `python` signs."""
+
+
+class CountedNumbers:
+    """Client order indices that are the same in every run; no file remembers them.
+
+    Args:
+        unix_s: simulated unix seconds, read once.
+    """
+
+    def __init__(self, unix_s: Callable[[], float]) -> None:
+        self._lease = grant_lease(None, unix_s(), tag=0)
+        self._sequence = CoiSequence(self._lease)
+
+    def next(self) -> int:
+        """Return an id greater than every id given before."""
+        if self._sequence.exhausted:
+            lease = self._lease
+            self._lease = grant_lease(lease.last_tick, lease.last_tick, tag=0)
+            self._sequence.extend(self._lease)
+        return self._sequence.next()
 
 
 class UnsignedKey(NullSigner):
@@ -74,6 +97,7 @@ def simulated_environment(
     open_rest: Callable[..., RestConnection],
     open_stream: Callable[..., StreamConnection],
     signer: SimulatedSigner = "null",
+    seed: int | None = None,
 ) -> Environment:
     """Return surroundings in which nothing waits for the world.
 
@@ -85,7 +109,13 @@ def simulated_environment(
         open_rest: as in `Environment`.
         open_stream: as in `Environment`.
         signer: what signs.
+        seed: makes everything that the client draws repeat, with order numbers of
+            its own and no files, neither journals nor locks; None for a client that
+            draws and keeps as everywhere.
     """
+    repeats = seed is not None
+    chance = random.Random(f"{seed}/client") if repeats else None
+    numbers = CountedNumbers(unix_s) if repeats else None
     worker = InlineWorker()
     kind = PythonSigner if signer == "python" else UnsignedKey
 
@@ -107,4 +137,7 @@ def simulated_environment(
         make_signer=make_signer,
         worker=lambda: worker,
         watches_loop=False,
+        chance=random.random if chance is None else chance.random,
+        order_numbers=coi_store if numbers is None else lambda _: numbers,
+        keeps_files=not repeats,
     )

@@ -97,6 +97,8 @@ class InProcessExchange:
         travel: how long messages are on their way.
         signer: what clients sign with; `null` needs `verify=False`.
         flow: market life of your own instead of the settings'.
+        repeats: whether what clients draw, and the numbers of their orders, are the
+            same in every run with the settings' seed; they then keep no files.
 
     Raises:
         ConfigError: empty signatures at an exchange that checks them.
@@ -110,6 +112,7 @@ class InProcessExchange:
         travel: TravelTimes | None = None,
         signer: SimulatedSigner = "null",
         flow: Flow | None = None,
+        repeats: bool = False,
     ) -> None:
         settings = settings or VenueSettings(verify=False)
         if settings.verify and signer == "null":
@@ -146,6 +149,7 @@ class InProcessExchange:
             open_rest=self._open_rest,
             open_stream=self._open_stream,
             signer=signer,
+            seed=settings.seed if repeats else None,
         )
 
     # ------------------------------------------------------------------- facts

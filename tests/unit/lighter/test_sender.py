@@ -23,6 +23,7 @@ from wrappy.errors import (
     SendOutcomeUnknownError,
 )
 from wrappy.lighter.config import DealerConfig
+from wrappy.lighter.environment import NATIVE, Environment
 from wrappy.lighter.link import ExchangeLink
 from wrappy.lighter.sending.sender import Listeners, Sender
 from wrappy.lighter.sending.way import TX_NOT_FOUND
@@ -108,10 +109,9 @@ class Desk:
             lane=self.lane,
             signer=self.signer
             or NullSigner(account_index=5, api_key_index=4, chain_id=304),
-            worker=self.worker or signing_thread(),
+            environment=Environment(worker=lambda: self.worker or signing_thread()),
             rest=self.rest,
             door=self.door,
-            unix_s=time.time,
         )
 
     def note_lost(self, entries, hashes):
@@ -295,10 +295,9 @@ async def test_a_held_lane_lets_nothing_out_and_says_why():
         link=ExchangeLink(desk.config),
         lane=desk.lane,
         signer=NullSigner(account_index=5, api_key_index=4, chain_id=304),
-        worker=signing_thread(),
+        environment=NATIVE,
         rest=desk.rest,
         door=desk.door,
-        unix_s=time.time,
     )
     with pytest.raises(LaneHeldError, match="still in doubt"):
         await hurried.send()
@@ -318,10 +317,9 @@ async def test_what_stays_in_doubt_is_told_by_its_orders(caplog):
         link=ExchangeLink(desk.config),
         lane=ExchangeLink(desk.config).lane(5, 4),
         signer=NullSigner(account_index=5, api_key_index=4, chain_id=304),
-        worker=signing_thread(),
+        environment=NATIVE,
         rest=desk.rest,
         door=desk.door,
-        unix_s=time.time,
     )
     with pytest.raises(SendOutcomeUnknownError):
         await desk.send()

@@ -20,6 +20,7 @@ from wrappy.errors import (
     VenueError,
 )
 from wrappy.lighter.config import DealerConfig
+from wrappy.lighter.environment import NATIVE
 from wrappy.lighter.link import ExchangeLink
 from wrappy.lighter.sending.doubts import DoubtfulBatch
 from wrappy.lighter.sending.fences import SignedInDoubt
@@ -124,10 +125,9 @@ class Desk:
             link=link,
             lane=self.lane,
             signer=signer or MovingSigner(),
-            worker=signing_thread(),
+            environment=NATIVE,
             rest=self.exchange,
             door=self.exchange,
-            unix_s=time.time,
         )
 
     async def lose(self, *intents):

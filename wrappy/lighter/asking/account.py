@@ -28,6 +28,7 @@ from wrappy.lighter.asking.reading import (
 from wrappy.protocol.markets import find_market
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
 
     from wrappy._core.receipts import TransactionReport
@@ -77,11 +78,13 @@ class AccountReader:
         link: ExchangeLink,
         rest: RestConnection,
         tokens: AuthTokens,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.account_index = account_index
         self._link = link
         self._rest = rest
         self._tokens = tokens
+        self._chance = chance
         self._closing = False
 
     def close(self) -> None:
@@ -255,7 +258,7 @@ class AccountReader:
                 failures += 1
                 if failures > RETRIES or self._closing:
                     raise
-                pause_s = backoff.next(random.random())
+                pause_s = backoff.next(self._chance())
                 logger.info("%s: asked again in %.2f s: %s", path, pause_s, error)
                 await asyncio.sleep(pause_s)
 

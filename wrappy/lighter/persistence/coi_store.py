@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from wrappy._core.coi import COI_EPOCH_S, TICK_MAX, CoiSequence, grant_lease
 from wrappy.errors import ConfigError
@@ -38,6 +38,14 @@ def default_state_dir() -> Path:
     """Return the folder that state lives in unless a setting names another."""
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(home) / "wrappy"
+
+
+class OrderNumbers(Protocol):
+    """A source of client order indices."""
+
+    def next(self) -> int:
+        """Return an id greater than every id given before."""
+        ...
 
 
 class CoiStore:

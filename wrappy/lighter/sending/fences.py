@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from wrappy.lighter.config import DealerConfig
+    from wrappy.lighter.persistence.coi_store import OrderNumbers
     from wrappy.lighter.persistence.journal import Journal
     from wrappy.protocol.intents import SignedTx
     from wrappy.signing import Signer
@@ -89,12 +90,14 @@ class FenceInk:
         worker: signs and writes off the event loop.
         unix_s: unix seconds.
         config: complete settings.
+        order_numbers: makes the source of client order indices.
     """
 
     signer: Signer
     worker: SigningThread
     unix_s: Callable[[], float]
     config: DealerConfig
+    order_numbers: Callable[[str | None], OrderNumbers] = coi_store
 
     def maker(
         self, transactions: Iterable[SignedTx], journal: Journal | None
@@ -107,6 +110,7 @@ class FenceInk:
             worker=self.worker,
             unix_s=self.unix_s,
             config=self.config,
+            order_numbers=self.order_numbers,
         )
 
 
@@ -120,6 +124,7 @@ class FenceMaker:
         worker: signs and writes off the event loop.
         unix_s: unix seconds.
         config: complete settings.
+        order_numbers: makes the source of client order indices.
 
     Attributes:
         made: transactions signed so far.
@@ -134,8 +139,10 @@ class FenceMaker:
         worker: SigningThread,
         unix_s: Callable[[], float],
         config: DealerConfig,
+        order_numbers: Callable[[str | None], OrderNumbers] = coi_store,
     ) -> None:
         self.made = 0
+        self._order_numbers = order_numbers
         self._entries = tuple(entries)
         self._journal = journal
         self._signer = signer
@@ -209,4 +216,4 @@ class FenceMaker:
                 return CancelOrder(market, number)
         markets = [row.market_index for row in rows if row.market_index is not None]
         market = markets[0] if markets else self._config.market_index or 0
-        return CancelOrder(market, coi_store(self._config.state_dir).next())
+        return CancelOrder(market, self._order_numbers(self._config.state_dir).next())

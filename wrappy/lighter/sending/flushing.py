@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wrappy.errors import UsageError
 from wrappy.lighter.results import FlushResult, OrderOutcome
 from wrappy.lighter.sending.allowance import one_by_one
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from wrappy._core.batch import Queued
     from wrappy.errors import VenueError
     from wrappy.lighter.sending.allowance import AccountAllowance
+    from wrappy.lighter.sending.outbox import Outbox
     from wrappy.lighter.sending.sender import Sender, Sent
     from wrappy.protocol.intents import Intent
 
@@ -176,3 +178,21 @@ def flush_result(sent: Sequence[Sent], *, dry_run: bool) -> FlushResult:
             for entry, tx in zip(batch.entries, batch.transactions, strict=True)
         ],
     )
+
+
+def without(
+    entries: Sequence[Queued[Intent]], others: Sequence[Queued[Intent]]
+) -> list[Queued[Intent]]:
+    """Return entries that are not among others, in their order."""
+    gone = {id(entry) for entry in others}
+    return [entry for entry in entries if id(entry) not in gone]
+
+
+def require_no_batch(outbox: Outbox, call: str) -> None:
+    """Raise if this task has a batch open.
+
+    Raises:
+        UsageError: it has.
+    """
+    if outbox.scope is not None:
+        raise UsageError(f"{call} inside batch(): the batch sends at its end")

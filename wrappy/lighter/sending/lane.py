@@ -141,8 +141,15 @@ class KeyLane:
     def __post_init__(self) -> None:
         self.settler = LaneSettler(self)
 
-    async def open(self, config: DealerConfig, worker: SigningThread) -> None:
+    async def open(
+        self, config: DealerConfig, worker: SigningThread, *, locks: bool = True
+    ) -> None:
         """Lock the key and open its journal; pair with `close`.
+
+        Args:
+            config: complete settings.
+            worker: opens files off the event loop.
+            locks: whether other processes could use the key.
 
         Raises:
             KeyInUseError: another process has the key.
@@ -152,7 +159,9 @@ class KeyLane:
         async with self.opening:
             if not self.users:
                 try:
-                    await to_its_end(worker.run(partial(self._open, config)))
+                    await to_its_end(
+                        worker.run(partial(self._open, config, locks=locks))
+                    )
                 except asyncio.CancelledError:
                     await to_its_end(worker.run(self._close))
                     raise
@@ -185,8 +194,10 @@ class KeyLane:
                 self.nonces = _new_ledger()
             await to_its_end(worker.run(self._close))
 
-    def _open(self, config: DealerConfig) -> None:
+    def _open(self, config: DealerConfig, *, locks: bool) -> None:
         folder = self.folder = state_folder(config)
+        if not locks:
+            return
         base_url = config.base_url or ""
         lock = KeyLock.acquire(
             folder,

@@ -16,7 +16,6 @@ from wrappy._core.batch import BatchQueue, chunks
 from wrappy.errors import (
     ForeignNonceError,
     JournalError,
-    UsageError,
     VenueError,
 )
 from wrappy.lighter.sending.allowance import AccountAllowance, orders_in
@@ -28,6 +27,7 @@ from wrappy.lighter.sending.flushing import (
     is_final,
     try_all,
     with_cancels_named,
+    without,
 )
 from wrappy.lighter.sending.routing import (
     KeyRoutes,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.logs import LogSink
     from wrappy.lighter.results import FlushResult, OrderDict
+    from wrappy.lighter.sending.guarding import OrderGuard
     from wrappy.lighter.sending.sender import Sender
     from wrappy.protocol.intents import Intent
 
@@ -66,6 +67,10 @@ class Outbox:
         senders: one for each key, the main one first.
         log: where to tell of what needs a look.
         allowance: the account's quota and caps, shared with its other dealers.
+
+    Attributes:
+        guard: judges orders and changes before they are queued, and once more before
+            they leave; None for none.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Outbox:
         allowance: AccountAllowance | None = None,
     ) -> None:
         self._allowance = allowance or AccountAllowance()
+        self.guard: OrderGuard | None = None
         self._booking = OrderBooking(log, changed=self._changed, again=self._again)
         self._config = config
         self._routes = KeyRoutes(senders)
@@ -123,7 +129,13 @@ class Outbox:
         touches: int | None,
         is_cancel: bool,
     ) -> None:
-        """Queue an intent in a given batch; a new order enters the table."""
+        """Queue an intent in a given batch; a new order enters the table.
+
+        Raises:
+            RiskDeniedError: the guard denies it; nothing is queued.
+        """
+        if self.guard is not None:
+            self.guard.admit(intent)
         created = created_by(intent)
         for order in created:
             self._booking.queue(order)
@@ -231,7 +243,7 @@ class Outbox:
         first = [e for e in entries if e.is_cancel and self._may_overtake(e)]
         if scope is not None or not sender.crowded or len(first) == len(entries):
             return [entries]
-        return [first, _without(entries, first)]
+        return [first, without(entries, first)]
 
     async def _try(self, attempt: Attempt) -> None:
         """Send one batch and book what became of it."""
@@ -293,7 +305,7 @@ class Outbox:
         def admit(entries: Sequence[Queued[Intent]]) -> Sequence[Queued[Intent]]:
             nonlocal going
             # Asked again, it is not about what was withheld: that is queued by now.
-            going = self._admit(_without(entries, _without(entries, going)))
+            going = self._admit(without(entries, without(entries, going)))
             on_wire.update(number for entry in going for number in entry.also)
             self._on_wire |= on_wire
             return going
@@ -312,7 +324,7 @@ class Outbox:
                 overtakes=all(map(self._may_overtake, batch)),
             )
         except BaseException as error:
-            self._allowance.done(_without(batch, going), None)
+            self._allowance.done(without(batch, going), None)
             if lost:
                 self._allowance.lost(going)
                 attempt.back = behind
@@ -325,7 +337,7 @@ class Outbox:
             raise
         finally:
             self._on_wire -= on_wire
-        self._allowance.done(_without(batch, going), None)
+        self._allowance.done(without(batch, going), None)
         self._allowance.done(going, done.reply)
         attempt.back = behind
         attempt.sent.append(done)
@@ -344,6 +356,9 @@ class Outbox:
             coming.update(entry.also)
             if self._is_swept(entry):
                 self._booking.dropped([entry], "cancel_all_orders came first")
+                coming.difference_update(entry.also)
+            elif self.guard is not None and (why := self.guard.stops(entry.intent)):
+                self._booking.dropped([entry], why)
                 coming.difference_update(entry.also)
             elif self._is_stale(entry):
                 self._log.warning("a later change of order %s is out", entry.touches)
@@ -430,20 +445,3 @@ class Outbox:
         if record.reported is not None or record.status.is_terminal:
             self._routes.shown(record.client_order_index)
         self._allowance.follow(self, record)
-
-
-def _without(
-    entries: Sequence[Queued[Intent]], others: Sequence[Queued[Intent]]
-) -> list[Queued[Intent]]:
-    gone = {id(entry) for entry in others}
-    return [entry for entry in entries if id(entry) not in gone]
-
-
-def require_no_batch(outbox: Outbox, call: str) -> None:
-    """Raise if this task has a batch open.
-
-    Raises:
-        UsageError: it has.
-    """
-    if outbox.scope is not None:
-        raise UsageError(f"{call} inside batch(): the batch sends at its end")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -39,13 +38,12 @@ if TYPE_CHECKING:
 
     from wrappy._core.batch import Queued
     from wrappy.lighter.config import DealerConfig
-    from wrappy.lighter.environment import RestConnection
+    from wrappy.lighter.environment import Environment, RestConnection
     from wrappy.lighter.link import ExchangeLink
     from wrappy.lighter.sending.lane import KeyLane
     from wrappy.lighter.wire.doors import SendDoor, SendReply
     from wrappy.protocol.intents import Intent, SignedTx
     from wrappy.signing import Signer
-    from wrappy.signing.worker import SigningThread
 
     Entries: TypeAlias = Sequence[Queued[Intent]]
     Lost: TypeAlias = Callable[[Entries, Sequence[str]], None]
@@ -106,17 +104,17 @@ class Sender:
         link: ExchangeLink,
         lane: KeyLane,
         signer: Signer,
-        worker: SigningThread,
+        environment: Environment,
         rest: RestConnection,
         door: SendDoor,
-        unix_s: Callable[[], float],
     ) -> None:
         self._config = config
         self._pace = link.pace
         self._lane = lane
         self._signer = signer
-        self._worker = worker
-        self._unix_s = unix_s
+        self._worker = worker = environment.worker()
+        self._unix_s = unix_s = environment.unix_s
+        self._chance = environment.chance
         self._closing = asyncio.Event()
         self._delivering: set[asyncio.Future[None]] = set()
         self._way = Way(
@@ -126,7 +124,7 @@ class Sender:
             rest=rest,
             pace=link.pace,
             unix_s=unix_s,
-            ink=FenceInk(signer, worker, unix_s, config),
+            ink=FenceInk(signer, worker, unix_s, config, environment.order_numbers),
             timeout_s=config.request_timeout_s,
         )
         if not config.prefer_high_level:
@@ -436,7 +434,7 @@ class Sender:
     async def _jitter(self) -> None:
         if self._config.jitter_ms is not None:
             low, high = self._config.jitter_ms
-            await asyncio.sleep(random.uniform(low, high) / 1000)
+            await asyncio.sleep((low + (high - low) * self._chance()) / 1000)
 
 
 async def _finished(work: asyncio.Future[list[SignedTx]]) -> None:

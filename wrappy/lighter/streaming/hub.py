@@ -115,7 +115,11 @@ class StreamHub:
         self._catch_up: CatchUp | None = None
         if tokens is not None and config.account_index is not None:
             self.account = AccountReader(
-                config.account_index, link=link, rest=self.rest, tokens=tokens
+                config.account_index,
+                link=link,
+                rest=self.rest,
+                tokens=tokens,
+                chance=environment.chance,
             )
             self._catch_up = CatchUp(
                 self.account, self._log, self._baselines, self.taps
@@ -131,6 +135,7 @@ class StreamHub:
             tokens=tokens,
             log=self._log,
             turn=link.pace.wait_message,
+            chance=environment.chance,
         )
         self._task: asyncio.Task[None] | None = None
         self._retelling: asyncio.TimerHandle | None = None

@@ -76,6 +76,7 @@ class SupervisedStream:
         log: where to tell of connections and refusals.
         turn: waited for before each connection and each message that the exchange
             counts; None for no pace.
+        chance: a number in 0 <= u < 1, for the length of pauses.
     """
 
     def __init__(
@@ -87,7 +88,9 @@ class SupervisedStream:
         tokens: AuthTokens | None,
         log: LogSink,
         turn: Callable[[], Awaitable[None]] | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
+        self._chance = chance
         self._turn = turn
         self._door = door
         self._session = session
@@ -144,7 +147,7 @@ class SupervisedStream:
                 await self._door.disconnect()
                 if self._lived_s(ended) >= QUIET_LIFE_S:
                     self._backoff.reset()
-                await asyncio.sleep(self._backoff.next(random.random()))
+                await asyncio.sleep(self._backoff.next(self._chance()))
         finally:
             self._session.closed()
             await self._door.aclose()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -156,11 +156,13 @@ async def assemble(
         VenueError, TransportError: the exchange could not be asked.
     """
     full = complete(config)
+    if not environment.keeps_files:
+        full = replace(full, journal=False)
     signers = [environment.make_signer(full, key) for key in full.api_keys]
     for signer in signers:
         if isinstance(signer, PythonSigner):
             environment.worker().keep_prepared(signer)
-    if not full.prefer_high_level:
+    if environment.keeps_files and not full.prefer_high_level:
         # What cannot work is found before the exchange is asked anything.
         await environment.worker().run(partial(check_folder, state_folder(full)))
     link = acquire_link(full)
@@ -202,6 +204,7 @@ async def assemble(
             link=link,
             rest=rest,
             tokens=tokens,
+            chance=environment.chance,
         )
         outbox = Outbox(
             full,
@@ -250,10 +253,9 @@ class _Wiring:
             link=self.link,
             lane=lane,
             signer=signer,
-            worker=self.environment.worker(),
+            environment=self.environment,
             rest=self.rest,
             door=self.door,
-            unix_s=self.environment.unix_s,
         )
 
     async def restart(self, signer: Signer, lane: KeyLane) -> None:
@@ -375,7 +377,7 @@ async def _open_lanes(
     opened: list[KeyLane] = []
     try:
         for lane in lanes:
-            await lane.open(config, environment.worker())
+            await lane.open(config, environment.worker(), locks=environment.keeps_files)
             opened.append(lane)
     except BaseException:
         await _close_lanes(config, environment, opened)

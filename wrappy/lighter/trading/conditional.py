@@ -9,7 +9,7 @@ from wrappy._core.scaling import BASE_AMOUNT_MAX, price_to_ticks, size_to_lots
 from wrappy.errors import InvalidOrderError
 from wrappy.lighter.asking.reading import decimal
 from wrappy.lighter.results import CloseReport, OrderResult
-from wrappy.lighter.sending.outbox import require_no_batch
+from wrappy.lighter.sending.flushing import require_no_batch
 from wrappy.lighter.trading.arguments import checked_bps, checked_coi, checked_seconds
 from wrappy.lighter.trading.controls import AccountControls
 from wrappy.model import Side

@@ -22,7 +22,7 @@ from wrappy._core.dead_man import (
 from wrappy.errors import UsageError, VenueError, WrappyError
 from wrappy.lighter.persistence.state_files import origin
 from wrappy.lighter.results import DeadManState
-from wrappy.lighter.sending.outbox import require_no_batch
+from wrappy.lighter.sending.flushing import require_no_batch
 from wrappy.lighter.trading.arguments import checked_flag, checked_whole
 from wrappy.lighter.trading.margin import MarginControls
 from wrappy.lighter.wire.within import within
@@ -30,6 +30,7 @@ from wrappy.protocol.intents import CancelAllOrders
 
 if TYPE_CHECKING:
     from wrappy.lighter.results import FlushResult
+    from wrappy.lighter.sending.guarding import OrderGuard
 
 logger = logging.getLogger("LighterDealer.controls")
 
@@ -51,6 +52,14 @@ class AccountControls(MarginControls):
     _dead_man: DeadMan | None = None
     _keeper: asyncio.Task[None] | None = None
     _enough: asyncio.Event | None = None
+
+    def attach_guard(self, guard: OrderGuard | None) -> None:
+        """Have orders and changes judged before they are queued, and as they leave.
+
+        Args:
+            guard: denies by raising; cancels are not asked about. None ends it.
+        """
+        self._outbox.guard = guard
 
     async def cancel_all_orders(self, *, everywhere: bool = False) -> FlushResult:
         """Cancel every order of the account in this market, at once.

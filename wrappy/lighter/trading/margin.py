@@ -13,7 +13,7 @@ from wrappy._core.backoff import Backoff
 from wrappy._core.receipts import TransactionFate
 from wrappy.errors import InvalidOrderError, OrderRejectedError, ProtocolError
 from wrappy.lighter.results import MarginSetting
-from wrappy.lighter.sending.outbox import require_no_batch
+from wrappy.lighter.sending.flushing import require_no_batch
 from wrappy.lighter.trading.arguments import (
     checked_decimal,
     checked_flag,

@@ -21,7 +21,6 @@ from wrappy.errors import (
 from wrappy.lighter.asking.reading import fill_in, order_report
 from wrappy.lighter.config import DealerConfig, load_config
 from wrappy.lighter.environment import NATIVE, Environment
-from wrappy.lighter.persistence.coi_store import coi_store
 from wrappy.lighter.sending.receipts import Receipts
 from wrappy.lighter.trading.arguments import (
     checked_coi,
@@ -84,7 +83,7 @@ class AccountSession:
             parts.config.order_lifetime_s,
             clock=parts.environment.unix_s,
         )
-        self._cois = coi_store(parts.config.state_dir)
+        self._cois = parts.environment.order_numbers(parts.config.state_dir)
         self._receipts = Receipts(
             parts.outbox.orders,
             parts.account,
