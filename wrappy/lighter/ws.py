@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from typing_extensions import Self
 
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from wrappy.lighter.streaming.loop_watch import LoopWatch
     from wrappy.model import Market
 
-__all__ = ["BookView", "WsInfo"]
+__all__ = ["BookView", "MarketData", "WsInfo"]
+
+MarketData = Literal["book", "trades", "none"]
+"""What of a market an overlay streams from the start; `book` is with its trades."""
 
 LONGEST_PING_S = 110.0
 """The exchange closes after two minutes of our silence (official WebSocket reference).
@@ -55,7 +58,7 @@ class _Wishes:
     hook_timeout_s: float = 30.0
     logger: Any = None
     environment: Environment = NATIVE
-    book: bool = True
+    market_data: MarketData = "book"
 
     def __post_init__(self) -> None:
         for name in ("symbols", "watch"):
@@ -64,6 +67,9 @@ class _Wishes:
             if not listed or not all(isinstance(one, str) for one in value):
                 raise ConfigError(f"{name}: {value!r} is no list of names; give [...]")
         # Callers without a type checker pass anything.
+        if self.market_data not in get_args(MarketData):
+            words = ", ".join(map(repr, get_args(MarketData)))
+            raise ConfigError(f"market_data: {self.market_data!r} is none of {words}")
         times: tuple[tuple[str, Any, float], ...] = (
             ("ping_interval", self.ping_interval_s, LONGEST_PING_S),
             ("ready_timeout", self.ready_timeout_s, 3_600.0),
@@ -104,6 +110,7 @@ class WsInfo(Overlay):
         market_id: int | None = None,
         symbols: Sequence[str] = (),
         watch: Sequence[str] = (),
+        market_data: MarketData = "book",
         base_url: str | None = None,
         chain_id: int | None = None,
         ping_interval: float = 30.0,
@@ -126,6 +133,8 @@ class WsInfo(Overlay):
             symbols: more markets.
             watch: more to stream from the start, as `watch` takes it; what is about
                 a market is streamed of each.
+            market_data: what of each market is streamed from the start: book and
+                trades, `trades` only, or `none`.
             base_url: REST address of the exchange; the stream's is derived from it.
             chain_id: derived from `base_url` if None.
             ping_interval: seconds of our own silence before a ping, below 120.
@@ -157,6 +166,7 @@ class WsInfo(Overlay):
             hook_timeout,
             logger,
             environment,
+            market_data,
         )
         return await cls._run(load_config(None, overrides), wishes)
 
@@ -168,6 +178,7 @@ class WsInfo(Overlay):
         *,
         symbols: Sequence[str] = (),
         watch: Sequence[str] = (),
+        market_data: MarketData = "book",
         ping_interval: float = 30.0,
         ready_timeout: float = 15.0,
         hook_timeout: float = 30.0,
@@ -188,6 +199,7 @@ class WsInfo(Overlay):
             hook_timeout,
             logger,
             environment,
+            market_data,
         )
         return await cls._run(load_config(path, overrides), wishes)
 
@@ -225,7 +237,7 @@ class WsInfo(Overlay):
             hook_timeout,
             logger,
             environment,
-            book,
+            "book" if book else "trades",
         )
         return await cls._run(complete_address(bare), wishes)
 
@@ -320,7 +332,7 @@ class WsInfo(Overlay):
             account_index=config.account_index,
             hub=hub,
             part=part,
-            with_book=wishes.book,
+            with_book=wishes.market_data == "book",
         )
         overlay._link = link
         if wishes.environment.watches_loop:
@@ -331,9 +343,10 @@ class WsInfo(Overlay):
         part, log = self._part, as_sink(wishes.logger, "wrappy.ws")
         for symbol, market in self._markets.items():
             index = market.market_id
-            self._tapes[symbol] = part.subscribe(
-                f"trade/{index}", PublicTradesFeed, private=False
-            )
+            if wishes.market_data != "none":
+                self._tapes[symbol] = part.subscribe(
+                    f"trade/{index}", PublicTradesFeed, private=False
+                )
             if self._with_book:
                 self._books[symbol] = part.subscribe(
                     f"order_book/{index}",

@@ -101,8 +101,6 @@ class Overlay:
         self._own_trades: OwnTradesFeed | None = None
         self._positions: PositionFeed | None = None
 
-    # ------------------------------------------------------------- connection
-
     @property
     def state(self) -> StreamState:
         """Where the overlay is in its life; ready when all its channels are live."""
@@ -124,8 +122,6 @@ class Overlay:
     def connects(self) -> int:
         """Connections made so far; more than one means there was an outage."""
         return self._hub.connects
-
-    # ------------------------------------------------------------------ hooks
 
     def add_hook(self, event: str, hook: Callable[[Any], Any]) -> Callable[[], None]:
         """Have a function called for an event, besides others.
@@ -185,7 +181,7 @@ class Overlay:
             self._hooks.add("on_reconnect", reconcile),
         ]
         market = self._markets.get(dealer.market.symbol)
-        if market is not None:
+        if market is not None and self._tapes:
             dealer.attach_prices(OneMarket(self, market))
             wires.append(lambda: dealer.attach_prices(None))
         dealer.feed_ws_orders(self._orders.live())
@@ -203,8 +199,6 @@ class Overlay:
         so it has to be quick and must not raise. What is returned ends it.
         """
         return self._part.tap(take)
-
-    # ---------------------------------------------------------------- watching
 
     async def watch(
         self, what: str, symbol: str | None = None, *, timeout: float | None = 15.0
@@ -268,8 +262,6 @@ class Overlay:
     def _has_tokens(self) -> bool:
         return self._hub.account is not None
 
-    # ----------------------------------------------------------------- markets
-
     def book(self, symbol: str | None = None) -> BookView:
         """Return a market's order book; reading it while it is not sound raises.
 
@@ -277,16 +269,18 @@ class Overlay:
             UsageError: this overlay streams trades only, or not that market.
         """
         if not self._with_book:
-            raise UsageError("no book is streamed here; run with book=True")
+            raise UsageError(
+                "no book is streamed here; run with market_data='book', or book=True"
+            )
         return self._books[self._market(symbol).symbol].view
 
     def get_ltp(self, symbol: str | None = None) -> Decimal | None:
         """Return the price of a market's newest trade in USDC, None before one.
 
         Raises:
-            UsageError: this overlay does not stream that market.
+            UsageError: this overlay streams no trades, or not that market.
         """
-        return self._tapes[self._market(symbol).symbol].last_traded_price
+        return self._tape(symbol).last_traded_price
 
     def get_recent_trades(
         self, n: int = 50, *, public: bool = False, symbol: str | None = None
@@ -303,7 +297,7 @@ class Overlay:
             UsageError: this overlay does not stream that market.
         """
         if public:
-            rows = list(self._tapes[self._market(symbol).symbol].rows)
+            rows = list(self._tape(symbol).rows)
         else:
             rows = list(self._own_trades.rows) if self._own_trades is not None else []
             if symbol is not None:
@@ -345,8 +339,6 @@ class Overlay:
         market = self._market(symbol)
         feed = cast("CandleFeed", self._watched(f"candles:{resolution}", market))
         return [*feed.closed(), feed.current()]
-
-    # ----------------------------------------------------------------- account
 
     @property
     def positions(self) -> dict[str, Position]:
@@ -415,8 +407,6 @@ class Overlay:
             if feed is not None:
                 feed.wait_no_more(coi, waiter)
 
-    # ---------------------------------------------------------------- what it has
-
     def _watched(self, what: str, market: Market | None = None) -> Feed:
         index = None if market is None else market.market_id
         feed = self._feeds.get((what, index))
@@ -436,6 +426,14 @@ class Overlay:
                 f"symbol: this overlay streams {', '.join(self._markets)}, not {symbol}"
             )
         return found
+
+    def _tape(self, symbol: str | None) -> PublicTradesFeed:
+        tape = self._tapes.get(self._market(symbol).symbol)
+        if tape is None:
+            raise UsageError(
+                "no trades are streamed here; run with market_data='trades' or 'book'"
+            )
+        return tape
 
     def _account(self) -> int:
         if self._account_index is None or not self._has_tokens:
