@@ -1,8 +1,9 @@
-"""What the local exchange carries: over REST with one client, and its engine alone.
+"""What the local exchange carries: orders over REST, subscribers, a simulated day.
 
 Transactions are signed before the clock starts. Each order is created and cancelled
 again, so that the book stays as small as it was. The venue is a process of its own;
-`nextNonce` at the end proves that it took every transaction.
+`nextNonce` at the end proves that it took every transaction. A subscriber that misses
+a frame ends the benchmark.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import sys
 import time
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.measure import Player, Row, interleaved, main, play, players, row
+from benchmarks.measure import Row, interleaved, main, play, players, row
 from wrappy._core.matching import BookOrder, MatchingEngine
 from wrappy.lighter.wire.doors import RestSendDoor
 from wrappy.lighter.wire.transport import RestDoor
@@ -24,7 +25,7 @@ from wrappy.protocol.intents import CancelOrder, CreateOrder
 from wrappy.signing import SdkSigner, SigningThread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from wrappy.protocol.intents import Intent, SignedTx
 
@@ -36,21 +37,43 @@ QUICK_SHARE = 10
 ROUNDS, QUICK_ROUNDS = 7, 2
 ENGINE_OPERATIONS = 60_000
 ENGINE_MID = 10_000
+CROWD = 8
+LOAD = "benchmarks.venue_load"
+SUBSCRIBERS, QUICK_SUBSCRIBERS = 1_000, 20
+STREAM_ROUNDS, STREAM_S = 3, 10
+DAY_RATES = (1.0, 20.0)
+DAY_PART_S, QUICK_DAY_PART_S = 600, 20
 
 
 def measure(quick: bool) -> list[Row]:  # noqa: FBT001 - the runner's one switch
     rounds = QUICK_ROUNDS if quick else ROUNDS
-    amount = SENDS // QUICK_SHARE if quick else SENDS
+    return [
+        *rest_rows(rounds, SENDS // QUICK_SHARE if quick else SENDS),
+        *engine_rows(rounds, ENGINE_OPERATIONS // (QUICK_SHARE if quick else 1)),
+        *subscriber_rows(
+            QUICK_ROUNDS if quick else STREAM_ROUNDS,
+            QUICK_SUBSCRIBERS if quick else SUBSCRIBERS,
+            1 if quick else STREAM_S,
+        ),
+        *day_rows(rounds, QUICK_DAY_PART_S if quick else DAY_PART_S),
+    ]
+
+
+def rest_rows(rounds: int, amount: int) -> list[Row]:
     venue = ["wrappy.venue", "--json", "--flow", "none", "--symbols", "ETH"]
+    venue += ["--accounts", str(CROWD + 1)]
     with players(
         [*venue, "--verify", "all"], [*venue, "--verify", "none"]
     ) as exchanges:
         commands, cases = [], []
         for verify, exchange in zip(("all", "none"), exchanges, strict=True):
             for number, size in enumerate((BATCH, 1)):
-                commands.append(client_command(exchange, number, size))
+                commands.append(client_command(exchange.told, [0], number, size))
                 how = f"sendTxBatch of {size}" if size > 1 else "sendTx"
                 cases.append(f"venue over REST, {how}, verify {verify}")
+            crowd = list(range(1, CROWD + 1))
+            commands.append(client_command(exchange.told, crowd, 0, 1))
+            cases.append(f"venue over REST, sendTx of {CROWD} clients, verify {verify}")
         with players(*commands) as clients:
             figures = interleaved(
                 {
@@ -59,43 +82,82 @@ def measure(quick: bool) -> list[Row]:  # noqa: FBT001 - the runner's one switch
                 },
                 rounds=rounds,
             )
-    rows = [
-        row("venue", case, figures, "transactions/s", against=against)
-        for case, against in zip(cases, (None, None, cases[0], cases[1]), strict=True)
+    against = (None, None, None, *cases[:3])
+    targets = (None, "120", "120", None, None, "2,000")
+    return [
+        row("venue", case, figures, "transactions/s", against=other, target=target)
+        for case, other, target in zip(cases, against, targets, strict=True)
     ]
-    operations = ENGINE_OPERATIONS // (QUICK_SHARE if quick else 1)
-    engine = "MatchingEngine alone, 50 % add, 40 % cancel, 10 % take"
-    alone = interleaved({engine: partial(engine_rate, operations)}, rounds=rounds)
-    rows.append(row("venue", engine, alone, "operations/s"))
-    return rows
 
 
-def client_command(exchange: Player, number: int, size: int) -> list[str]:
-    account = exchange.told["accounts"][0]
-    key = account["api_keys"][number]  # nonces belong to a key: one client each
-    words = (
-        exchange.told["base_url"],
-        exchange.told["chain_id"],
-        account["account_index"],
-        key["api_key_index"],
-        key["api_key_private_key"],
-        size,
-    )
+def engine_rows(rounds: int, operations: int) -> list[Row]:
+    case = "MatchingEngine alone, 50 % add, 40 % cancel, 10 % take, by CPU"
+    alone = interleaved({case: partial(engine_rate, operations)}, rounds=rounds)
+    return [row("venue", case, alone, "operations/s", target="300,000")]
+
+
+def subscriber_rows(rounds: int, count: int, seconds: int) -> list[Row]:
+    frames = f"{count} WebSocket subscribers of book and trades, none lost"
+    ages = f"{count} subscribers, age of a frame, 99th percentile"
+    figures: dict[str, list[float]] = {frames: [], ages: []}
+    venue = ["wrappy.venue", "--json", "--symbols", "ETH", "--verify", "none"]
+    with players(venue) as [exchange]:
+        url = exchange.told["ws_url"]
+        with players([LOAD, "subscribers", url, str(count)]) as [crowd]:
+            for _ in range(rounds):
+                told = crowd.ask(seconds)
+                if told["lost"]:
+                    raise RuntimeError(f"{told['lost']} frames lost: {told}")
+                figures[frames].append(told["frames"])
+                figures[ages].append(told["age_ms"])
+    return [
+        row("venue", frames, figures, "frames/s", target="1,000 subscribers"),
+        row("venue", ages, figures, "ms"),
+    ]
+
+
+def day_rows(rounds: int, seconds: int) -> list[Row]:
+    with players(*([LOAD, "day", str(rate)] for rate in DAY_RATES)) as worlds:
+        told = [world.ask(seconds) for world in worlds]
+        cases = {
+            f"simulated day in process, {rate} flow events/s, "
+            f"{round(one['actions'])} changes/s: CPU": (
+                lambda world=world: world.ask(seconds)["day_s"]
+            )
+            for rate, world, one in zip(DAY_RATES, worlds, told, strict=True)
+        }
+        figures = interleaved(cases, rounds=rounds, warm_up=0)
+    return [row("venue", case, figures, "s", target="60 s") for case in cases]
+
+
+def client_command(
+    facts: dict[str, Any], owners: Sequence[int], number: int, size: int
+) -> list[str]:
+    """Return how to start clients, one for each of `owners`, with key `number`."""
+    words = [facts["base_url"], facts["chain_id"], size]
+    for place in owners:
+        account = facts["accounts"][place]
+        key = account["api_keys"][number]  # nonces belong to a key: one client each
+        words += [
+            account["account_index"],
+            key["api_key_index"],
+            key["api_key_private_key"],
+        ]
     return ["benchmarks.bench_venue", *map(str, words)]
 
 
 def engine_rate(operations: int) -> float:
-    """Return operations a second of a fresh engine, the same ones every time."""
+    """Return operations a second of CPU of a fresh engine, the same every time."""
     script = list(engine_script(operations))
     engine = MatchingEngine()
-    began = time.perf_counter()
+    began = time.process_time()
     for order, now_ms in script:
         if isinstance(order, int):
             engine.cancel(order)
         else:
             for _ in engine.execute(order, now_ms=now_ms, reducible=lambda *_: 0):
                 pass
-    return operations / (time.perf_counter() - began)
+    return operations / (time.process_time() - began)
 
 
 def engine_script(operations: int) -> Iterator[tuple[BookOrder | int, int]]:
@@ -160,20 +222,22 @@ class Client:
     async def aclose(self) -> None:
         await self._rest.aclose()
 
-    async def rate(self, amount: int) -> float:
-        """Return transactions a second over `amount` of them."""
+    async def prepared(self, amount: int) -> list[list[SignedTx]]:
+        """Return so many signed transactions, in the parts in which they are sent."""
         first = await self.next_nonce()
         intents = [next(self._intents) for _ in range(amount)]
         signed = await self._worker.sign_many(self._signer, intents, first_nonce=first)
-        parts: list[list[SignedTx]] = [
+        self._nonce = first + amount
+        return [
             signed[start : start + self._size] for start in range(0, amount, self._size)
         ]
-        began = time.perf_counter()
+
+    async def send(self, parts: Sequence[list[SignedTx]]) -> None:
         for part in parts:
             await self._door.send(part)
-        took = time.perf_counter() - began
-        assert await self.next_nonce() == first + amount
-        return amount / took
+
+    async def check(self) -> None:
+        assert await self.next_nonce() == self._nonce
 
 
 def pairs(first: int) -> Iterator[Intent]:
@@ -194,17 +258,40 @@ def pairs(first: int) -> Iterator[Intent]:
 
 
 def run_client(arguments: list[str]) -> None:
-    url, chain_id, account_index, api_key_index, private_key, size = arguments
-    signer = SdkSigner(
-        private_key,
-        account_index=int(account_index),
-        api_key_index=int(api_key_index),
-        chain_id=int(chain_id),
-    )
-    client = Client(url, signer, int(size))
+    url, chain_id, size, *owners = arguments
+    clients = [
+        Client(
+            url,
+            SdkSigner(
+                private_key,
+                account_index=int(account_index),
+                api_key_index=int(api_key_index),
+                chain_id=int(chain_id),
+            ),
+            int(size),
+        )
+        for account_index, api_key_index, private_key in zip(
+            *[iter(owners)] * 3, strict=True
+        )
+    ]
     loop = asyncio.new_event_loop()
-    play(lambda amount: loop.run_until_complete(client.rate(amount)))
-    loop.run_until_complete(client.aclose())
+    play(lambda amount: loop.run_until_complete(rate_of_all(clients, amount)))
+    for client in clients:
+        loop.run_until_complete(client.aclose())
+
+
+async def rate_of_all(clients: Sequence[Client], amount: int) -> float:
+    """Return transactions a second of clients that send at the same time."""
+    each = -(-amount // len(clients))
+    ready = [await client.prepared(each) for client in clients]
+    began = time.perf_counter()
+    await asyncio.gather(
+        *(one.send(parts) for one, parts in zip(clients, ready, strict=True))
+    )
+    took = time.perf_counter() - began
+    for client in clients:
+        await client.check()
+    return each * len(clients) / took
 
 
 if __name__ == "__main__":

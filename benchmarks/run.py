@@ -30,6 +30,7 @@ BENCHMARKS = (
     "budget",
     "memory",
     "lost_orders",
+    "indicators",
 )
 PACKAGES = ("aiohttp", "msgspec", "lighter-sdk")
 

@@ -83,6 +83,19 @@ def test_the_table_has_a_line_for_every_row(finished):
     assert len(lines) == len(told["rows"]) + 1
 
 
+def test_the_benchmark_of_the_venue_loses_no_frame_and_has_all_its_rows(tmp_path):
+    pytest.importorskip("lighter", reason="its library signs the transactions")
+    file = tmp_path / "venue.json"
+    done = run("--quick", "venue", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(file.read_text())["rows"]
+    words = ("sendTx of 8 clients", "MatchingEngine", "none lost", "simulated day")
+    for word in words:
+        found = [row for row in rows if word in row["case"]]
+        assert found, word
+        assert any(row["target"] for row in found), word
+
+
 def test_an_unknown_name_is_refused_with_the_names_that_exist():
     done = run("nonsense")
     assert done.returncode == 2

@@ -58,6 +58,7 @@ WORLD = frozenset(
 DOORS = {
     "aiohttp": (
         "lighter/wire/transport.py",
+        "venue/record.py",
         "venue/rest.py",
         "venue/stream.py",
         "venue/server.py",

@@ -153,8 +153,8 @@ class Market:
     """One market's facts, as `orderBookDetails` tells them.
 
     Attributes:
-        symbol: name such as `ETH`.
-        market_id: index on the wire; 0..254 perpetuals.
+        symbol: name such as `ETH`, of a spot market such as `ETH/USDC`.
+        market_id: index on the wire; 0..254 perpetuals, 2048..4094 spot markets.
         price_decimals: a tick is 10**-price_decimals USDC.
         size_decimals: a lot is 10**-size_decimals of the base asset.
         min_base_amount: smallest resting order, in lots.
@@ -165,6 +165,9 @@ class Market:
         maintenance_margin_fraction: in 1e-4.
         closeout_margin_fraction: in 1e-4.
         active: whether the market trades.
+        market_type: `perp` or `spot`; margin fractions mean nothing in a spot market.
+        base_asset_id: number of the asset that is bought and sold; 0 for perpetuals.
+        quote_asset_id: number of the asset it is paid with; 0 for perpetuals.
     """
 
     symbol: str
@@ -179,6 +182,19 @@ class Market:
     maintenance_margin_fraction: int = 120
     closeout_margin_fraction: int = 80
     active: bool = True
+    market_type: str = "perp"
+    base_asset_id: int = 0
+    quote_asset_id: int = 0
+
+    @property
+    def is_spot(self) -> bool:
+        """Whether assets change hands here, and not positions."""
+        return self.market_type == "spot"
+
+    @property
+    def base_symbol(self) -> str:
+        """Name of the asset that sizes count, such as `ETH`."""
+        return self.symbol.partition("/")[0]
 
     @property
     def price_scale(self) -> int:

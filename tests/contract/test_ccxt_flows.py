@@ -132,9 +132,10 @@ async def test_balance_and_accounts_are_the_ledgers(exchange, books):
     assert [account["id"] for account in accounts] == [str(books.index)]
 
 
-async def test_histories_of_money_are_empty_not_broken(exchange, books):
+async def test_histories_of_money_tell_what_there_was(exchange, books):
     address = {"address": books.owner.l1_address}
-    assert await exchange.fetch_deposits(params=address) == []
+    [deposit] = await exchange.fetch_deposits(params=address)
+    assert (deposit["amount"], deposit["status"]) == (100_000, "ok")
     assert await exchange.fetch_withdrawals() == []
     assert await exchange.fetch_transfers() == []
 

@@ -28,6 +28,7 @@ import pytest
 from wrappy.lighter.config import ENVIRONMENT, load_config, read_file
 from wrappy.venue import Venue
 from wrappy.venue.__main__ import parser
+from wrappy.venue.record import parser as record_parser
 from wrappy.venue.replay import parser as replay_parser
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -270,6 +271,8 @@ def test_a_command_of_the_documentation_exists(words):
         words = words[: words.index(">")] if ">" in words else words
         if words[3:4] == ["replay"]:
             replay_parser().parse_args(words[4:])
+        elif words[3:4] == ["record"]:
+            record_parser().parse_args(words[4:])
         elif words[3:] != ["--help"]:
             parser().parse_args(words[3:])
     elif words[:3] == ["python", "-m", "pytest"]:

@@ -22,15 +22,58 @@ from wrappy._core.journal_rows import SendStage
 from wrappy._core.order_states import TRANSITIONS, VENUE_STATUSES, mermaid
 from wrappy.lighter.config import ENVIRONMENT, DealerConfig
 from wrappy.model import OrderStatus
+from wrappy.protocol.code_table import CODE_TABLE
 from wrappy.protocol.intents import TxType
 from wrappy.protocol.tiers import DEFAULT_WEIGHT, TIERS, WEIGHTS
+from wrappy.runner.performance import FORMULAS
 from wrappy.venue.__main__ import parser
 from wrappy.venue.fault_rules import POSSIBLE, Act, FaultRule
-from wrappy.venue.settings import VenueSettings
+from wrappy.venue.limit_settings import QuotaRules, StreamLimits
+from wrappy.venue.settings import BOUNDS, CHOICES, VenueSettings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 OPEN_READING = "open reading: "
+
+
+# Why the local exchange never answers with some of the documented codes.
+GROUPS = (
+    (range(21200, 21300), "there are no public pools and no staking"),
+    (range(21900, 22000), "nobody can ask for a deleverage"),
+)
+REASONS = {
+    "markets are not made or changed by transactions": (
+        *(21603, 21606, 21607, 21608, 21611, 21612, 21617, 21619, 21620),
+        *(21622, 21623, 21624, 21625, 21626, 21803, 21806, 21807, 21808, 21135),
+    ),
+    "only a liquidator's own transactions can meet it": (
+        *(21107, 21111, 21112, 21114, 21723, 21724, 21725, 21726, 21133),
+    ),
+    "it is said of what the sequencer does by itself": (
+        *(21125, 21716, 21730, 21731, 21736, 21737, 21122, 21302, 21303, 21516),
+    ),
+    "there is no base chain and no proof": (21131, 21512, 21745, 21502, 21503),
+    "there are no unlocks, pools or restricted assets": (
+        *(21127, 21130, 21137, 21138, 21139, 21140, 21141, 21744),
+    ),
+    "another code of the list is taken for the same": (
+        *(21101, 21103, 21136, 21507, 21616, 21710, 21801, 21804),
+    ),
+    "nothing here has such a limit or fails so": (
+        *(21506, 21601, 21721, 21722, 29501, 30008, 30011),
+    ),
+    "an open reading picks it": (21707, 21708, 21715, 30004, 30012),
+    "referral codes neither expire nor ask for an invitation": (41002, 41004, 41005),
+    "a change of tier is immediate": (62001,),
+}
+
+
+def reason(code):
+    """Return one sentence, or None for a code that is answered."""
+    for codes, words in GROUPS:
+        if code in codes:
+            return words
+    return next((words for words, codes in REASONS.items() if code in codes), None)
 
 
 def table(head, rows):
@@ -68,6 +111,8 @@ def type_text(field):
 
 
 def default_text(value):
+    if dataclasses.is_dataclass(value):
+        return "a table"
     if isinstance(value, (bool, int, float, str)):
         return code(repr(value).replace("'", '"'))
     if value is None or value == ():
@@ -98,18 +143,18 @@ def environment():
 
 def open_readings():
     words = attributes(VenueSettings)
-    hints = typing.get_type_hints(
-        VenueSettings, vars(inspect.getmodule(VenueSettings)) | {"Path": pathlib.Path}
-    )
     rows = []
     for field in dataclasses.fields(VenueSettings):
         if not words[field.name].startswith(OPEN_READING):
             continue
-        choices = typing.get_args(hints[field.name]) or (True, False)
+        choices = CHOICES.get(field.name, (True, False))
+        shown = ", ".join(default_text(choice) for choice in choices)
+        if field.name in BOUNDS:
+            shown = "{} to {}".format(*BOUNDS[field.name])
         rows.append(
             [
                 code(field.name),
-                ", ".join(default_text(choice) for choice in choices),
+                shown,
                 default_text(field.default),
                 sentence(words[field.name].removeprefix(OPEN_READING)),
             ]
@@ -285,6 +330,55 @@ def transaction_types():
     return table(["Number", "Name"], rows)
 
 
+def answered_codes():
+    """Return the documented codes that stand in the local exchange's source."""
+    folder = ROOT / "wrappy" / "venue"
+    return {
+        node.value
+        for file in folder.glob("*.py")
+        if file.name != "settings.py"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and type(node.value) is int
+        if node.value in CODE_TABLE
+    }
+
+
+def error_codes():
+    answered = answered_codes()
+    rows = [
+        [
+            str(number),
+            code(name),
+            words,
+            "answered" if number in answered else f"never: {reason(number)}",
+        ]
+        for number, (name, words) in sorted(CODE_TABLE.items())
+    ]
+    return table(["Code", "Name", "Words", "At the local exchange"], rows)
+
+
+def stream_limits():
+    return group_of(StreamLimits)
+
+
+def quota_rules():
+    return group_of(QuotaRules)
+
+
+def group_of(kind):
+    words = attributes(kind)
+    rows = [
+        [code(field.name), default_text(field.default), sentence(words[field.name])]
+        for field in dataclasses.fields(kind)
+    ]
+    return table(["Key", "Default", "Meaning"], rows)
+
+
+def performance_figures():
+    rows = [[code(name), code(formula)] for name, formula in FORMULAS.items()]
+    return table(["Figure", "Formula"], rows)
+
+
 GENERATED = {
     "concepts/order-states.md": {
         "order-state-diagram": order_state_diagram,
@@ -297,14 +391,18 @@ GENERATED = {
         "config-fields": config_fields,
         "environment": environment,
     },
+    "reference/error-codes.md": {"error-codes": error_codes},
     "reference/errors.md": {"error-tree": error_tree},
     "reference/journal.md": {"journal-stages": journal_stages},
+    "reference/performance-figures.md": {"performance-figures": performance_figures},
     "reference/transactions.md": {"transaction-types": transaction_types},
     "reference/venue.md": {
         "fault-fields": fault_fields,
         "fault-places": fault_places,
         "venue-flags": venue_flags,
         "venue-settings": venue_settings,
+        "stream-limits": stream_limits,
+        "quota-rules": quota_rules,
     },
 }
 PARTS = [(page, name) for page, parts in GENERATED.items() for name in parts]
@@ -341,6 +439,21 @@ def test_every_generated_part_has_a_generator():
 @pytest.mark.parametrize("kind", [DealerConfig, FaultRule, VenueSettings])
 def test_every_setting_is_described(kind):
     assert list(attributes(kind)) == [f.name for f in dataclasses.fields(kind)]
+
+
+def test_every_documented_code_is_answered_or_has_a_reason_not_to_be():
+    answered = answered_codes()
+    assert [number for number in CODE_TABLE if number not in answered] == [
+        number for number in CODE_TABLE if number not in answered and reason(number)
+    ]
+
+
+def test_every_code_that_is_answered_is_provoked_by_a_test():
+    found = set()
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        numbers = re.findall(r"\b[2346]\d[\d_]\d{2,3}\b", file.read_text("utf-8"))
+        found |= {int(number) for number in numbers}
+    assert sorted(answered_codes() - found) == []
 
 
 def write():

@@ -281,7 +281,6 @@ async def test_a_token_is_checked_once_and_remembered(client):
         ("account", {"by": "index", "value": 123_456, "active_only": 3}, "active_only"),
         ("recentTrades", {"market_id": 0, "limit": 101}, "limit"),
         ("recentTrades", {"market_id": 0}, "limit"),
-        ("candles", {"market_id": 0, "resolution": "2m"}, "resolution"),
         ("trades", {"limit": 1}, "sort_by"),
         ("trades", {"limit": 1, "sort_by": "trade_id", "cursor": "x"}, "cursor"),
     ],
@@ -313,9 +312,11 @@ async def test_unknown_things_have_their_own_codes(client):
     assert (await client.get("account", by="index", value=3))[1]["code"] == 21100
     assert (await client.get("account", by="l1_address", value="0x"))[0] == 400
     query = {"account_index": 123_456, "api_key_index": 99}
-    assert (await client.get("nextNonce", **query))[1]["code"] == 21109
+    assert (await client.get("nextNonce", **query))[1]["nonce"] == 1
     assert (await client.get("apikeys", **query))[1]["code"] == 21109
     assert (await client.call("GET", "/stream"))[0] == 400
+    wrong = {"market_id": 0, "resolution": "2m"}
+    assert (await client.get("candles", **wrong))[1]["code"] == 22402
 
 
 async def test_filters_and_pages_of_lists(client):
@@ -409,8 +410,10 @@ async def test_what_clients_ask_at_their_start_is_answered(client):
         assert (await client.get(path))[0] == 200, path
     assert (await client.get("referral/get", account_index=1))[0] == 200
     assert (await client.get("publicPoolsMetadata", index=0, limit=1))[0] == 200
+    owner = (await client.get("account", by="index", value=123_456))[1]["accounts"][0]
+    address = {"l1_address": owner["l1_address"]}
+    assert (await client.own("deposit/history", **address))[0] == 200
     own = (
-        "deposit/history",
         "withdraw/history",
         "transfer/history",
         "liquidations",

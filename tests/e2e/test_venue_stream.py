@@ -589,3 +589,15 @@ async def test_a_client_may_leave_without_a_word(world):
     await eventually(lambda: world.venue.connections == 0)
     await world.venue.advance(1)
     assert world.venue.failure is None
+
+
+@pytest.mark.parametrize("compress", [0, 9, 15])
+async def test_frames_of_every_size_arrive_as_they_were_sent(world, compress):
+    socket = await world.connect(compress=compress)
+    empty = len(json.dumps({"type": "size", "text": ""}))
+    for size in (60, 125, 126, 65_535, 65_536, 200_000):
+        frame = json.dumps({"type": "size", "text": "x" * (size - empty)})
+        assert len(frame) == size
+        for session in world.venue.sessions.sessions:
+            session.say(frame)
+        assert await socket.until("size") == json.loads(frame)

@@ -251,6 +251,18 @@ class MatchingEngine:
             raise ValueError(f"base: {base} is not in 1..{order.remaining}")
         self._lower(order, base)
 
+    def send_back(self, order_index: int) -> None:
+        """Put a resting order behind all others at its price.
+
+        Raises:
+            KeyError: no such order rests.
+        """
+        order = self._orders[order_index]
+        self._priority += 1
+        order.priority = self._priority
+        level = self._side(is_ask=order.is_ask).levels[order.price]
+        level.orders.move_to_end(order_index)
+
     def _lower(self, order: BookOrder, base: int) -> None:
         side = self._side(is_ask=order.is_ask)
         side.levels[order.price].total -= base
@@ -266,6 +278,34 @@ class MatchingEngine:
         self._orders[order.order_index] = order
         self._side(is_ask=order.is_ask).add(order)
         self._touched[order.is_ask, order.price] = None
+
+    def rest_unmatched(self, order: BookOrder, *, now_ms: int) -> bool:
+        """Rest `order` if that is all there is to do; return whether it was.
+
+        It is where `execute` would tell of nothing but `rested`: most orders meet
+        nobody, and need not be asked for what happened. False changes nothing.
+
+        Args:
+            order: the incoming order; `remaining` must be positive.
+            now_ms: unix milliseconds, against which its expiry is judged.
+        """
+        if (
+            order.reduce_only
+            or order.is_market
+            or order.time_in_force == _IOC
+            or 0 < order.expiry_ms <= now_ms
+        ):
+            return False
+        if order.is_ask:
+            opposite = self._bids.keys
+            if opposite and opposite[-1] >= order.price:
+                return False
+        else:
+            opposite = self._asks.keys
+            if opposite and -opposite[-1] <= order.price:
+                return False
+        self._rest(order)
+        return True
 
     def execute(
         self,

@@ -285,8 +285,11 @@ def int_to_fixed(value: int, decimals: int) -> str:
 
     The reverse of `fixed_to_int`: `int_to_fixed(206450, 2)` is `2064.50`.
     """
+    digits = str(value)
     if decimals == 0:
-        return str(value)
+        return digits
+    if value > 0 and len(digits) > decimals:  # nearly every price and size
+        return f"{digits[:-decimals]}.{digits[-decimals:]}"
     sign = "-" if value < 0 else ""
     digits = str(abs(value)).rjust(decimals + 1, "0")
     return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wrappy._core.order_states import OrderEvent
@@ -12,15 +13,25 @@ from wrappy._core.scaling import PriceRounding
 from wrappy.errors import InvalidOrderError, RiskDeniedError
 from wrappy.lighter.results import BatchResult, OrderResult
 from wrappy.lighter.sending.flushing import require_no_batch
-from wrappy.lighter.trading.arguments import checked_coi, checked_order_index
+from wrappy.lighter.trading.arguments import (
+    candle_length_ms,
+    checked_coi,
+    checked_order_index,
+    checked_seconds,
+    checked_whole,
+)
 from wrappy.lighter.trading.grouped import OrderGroups
+from wrappy.lighter.trading.session import MOST_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from wrappy.lighter.results import FlushResult
     from wrappy.lighter.trading.intents import TimeInForceWord
-    from wrappy.model import Money
+    from wrappy.model import Candle, Money
+
+CANDLES_PER_PAGE = 500
+"""Candles in one answer at most (official API documentation)."""
 
 
 class LighterDealer(OrderGroups):
@@ -220,9 +231,10 @@ class LighterDealer(OrderGroups):
             quantity=kept_size if quantity is None else quantity,
             trigger_price=self.market.price(trigger) if trigger else trigger_price,
         )
-        self._note_trigger(coi, intent.trigger_price)
-        self._outbox.aim(coi, ticks=intent.price, lots=intent.base_amount)
         self._outbox.put(intent, touches=coi, is_cancel=False)
+        # What the guard denies must not be built upon.
+        self._outbox.aim(coi, ticks=intent.price, lots=intent.base_amount)
+        self._note_trigger(coi, intent.trigger_price)
         result = OrderResult(
             client_order_index=coi,
             status="queued",
@@ -307,14 +319,15 @@ class LighterDealer(OrderGroups):
             for pair in _listed(new_limit_orders, "new_limit_orders")
         ]
         await self._require_room(intents)
-        scope = object()
-        for coi in canceled:
-            cancel = self._build.cancel(coi)
-            self._outbox.put_in(scope, cancel, touches=coi, is_cancel=True)
-        for intent in intents:
-            self._outbox.put_in(
-                scope, intent, touches=intent.client_order_index, is_cancel=False
-            )
+        # A denied order takes the others of its batch along.
+        with self._outbox.open_scope() as scope:
+            for coi in canceled:
+                cancel = self._build.cancel(coi)
+                self._outbox.put(cancel, touches=coi, is_cancel=True)
+            for intent in intents:
+                self._outbox.put(
+                    intent, touches=intent.client_order_index, is_cancel=False
+                )
         flushed = await self._outbox.flush(scope)
         return BatchResult(
             **flushed,
@@ -337,6 +350,46 @@ class LighterDealer(OrderGroups):
         with self._outbox.open_scope() as scope:
             yield self
         await self._outbox.flush(scope)
+
+    async def fetch_candles(
+        self, resolution: str, count: int = 100, *, until_s: float | None = None
+    ) -> list[Candle]:
+        """Return the market's latest candles that are over, oldest first.
+
+        One in which nobody traded may be missing.
+
+        Args:
+            resolution: `1m`, `5m`, `15m`, `30m`, `1h`, `4h`, `12h`, `1d` or `1w`.
+            count: how many at most, 1..10000; five hundred are one request.
+            until_s: only such as were over by then, unix seconds; None means now.
+
+        Raises:
+            InvalidOrderError: an argument is wrong.
+        """
+        self._require_open()
+        length = candle_length_ms(resolution)
+        most = checked_whole(count, 1, MOST_ROWS, field="count")
+        now_ms = self.now_ms()
+        if until_s is not None:
+            told_s = checked_seconds(until_s, field="until_s", most=1e11)
+            now_ms = min(now_ms, int(told_s * 1_000))
+        end_ms = now_ms // length * length
+        found: list[Candle] = []
+        while len(found) < most and end_ms > 0:
+            page = min(CANDLES_PER_PAGE, most - len(found))
+            rows = await self._account.candles(
+                self.market.market_id, resolution, end_ms=end_ms, count=page
+            )
+            over = [row for row in rows if row.start_ms + length <= end_ms]
+            if not over:
+                break
+            found = [replace(row, closed=True) for row in over] + found
+            end_ms = over[0].start_ms
+        return found[-most:]
+
+    def now_ms(self) -> int:
+        """Return unix milliseconds by the clock that this dealer goes by."""
+        return int(self._parts.environment.unix_s() * 1_000)
 
     async def flush(self) -> FlushResult:
         """Send everything queued, in batches of at most `max_ws_batch`.

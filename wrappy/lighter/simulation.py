@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Literal
 
-from wrappy._core.coi import CoiSequence, grant_lease
+from wrappy._core.coi import COI_EPOCH_S, CoiSequence, grant_lease
 from wrappy.lighter.environment import Environment
 from wrappy.lighter.persistence.coi_store import coi_store
 from wrappy.signing.inline import InlineWorker
@@ -36,14 +36,16 @@ class CountedNumbers:
     """
 
     def __init__(self, unix_s: Callable[[], float]) -> None:
-        self._lease = grant_lease(None, unix_s(), tag=0)
+        # A recorded market may be older than the numbers can say.
+        since_s = max(unix_s(), COI_EPOCH_S + 1)
+        self._lease = grant_lease(None, since_s, tag=0)
         self._sequence = CoiSequence(self._lease)
 
     def next(self) -> int:
         """Return an id greater than every id given before."""
         if self._sequence.exhausted:
             lease = self._lease
-            self._lease = grant_lease(lease.last_tick, lease.last_tick, tag=0)
+            self._lease = grant_lease(lease.last_tick, COI_EPOCH_S + 1, tag=0)
             self._sequence.extend(self._lease)
         return self._sequence.next()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from typing_extensions import Self
 
+from wrappy._core.stream import StreamState
 from wrappy.errors import ConfigError
 from wrappy.lighter.config import DealerConfig, complete_address, load_config
 from wrappy.lighter.environment import NATIVE
@@ -240,6 +241,16 @@ class WsInfo(Overlay):
             "book" if book else "trades",
         )
         return await cls._run(complete_address(bare), wishes)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether everything that is watched is live."""
+        return self.state is StreamState.READY
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last sign of life of the connection."""
+        return asyncio.get_running_loop().time() - self._hub.heard_at
 
     @property
     def unreadable_frames(self) -> int:

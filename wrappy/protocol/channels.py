@@ -18,6 +18,19 @@ _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 RESOLUTIONS: Final = ("1m", "5m", "15m", "30m", "1h", "4h", "12h", "1d")
 """Lengths of a candle that can be subscribed to (official WebSocket reference)."""
 
+RESOLUTIONS_MS: Final[dict[str, int]] = {
+    "1m": 60_000,
+    "5m": 300_000,
+    "15m": 900_000,
+    "30m": 1_800_000,
+    "1h": 3_600_000,
+    "4h": 14_400_000,
+    "12h": 43_200_000,
+    "1d": 86_400_000,
+    "1w": 604_800_000,
+}
+"""Lengths of a candle that can be asked for, milliseconds (official API reference)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelKind:

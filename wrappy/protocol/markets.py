@@ -7,6 +7,7 @@ captures of the exchange's metadata (May to September 2026).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.errors import ProtocolError, UnknownMarketError
@@ -14,6 +15,26 @@ from wrappy.model import Market
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+USDC_ASSET: Final = 3
+"""Number of USDC among the assets (official SDK)."""
+
+
+def _spot(
+    name: str, market_id: int, decimals: tuple[int, int], asset_id: int
+) -> Market:
+    price_decimals, size_decimals = decimals
+    return Market(
+        f"{name}/USDC",
+        market_id,
+        price_decimals,
+        size_decimals,
+        min_quote_amount=10_000_000,
+        market_type="spot",
+        base_asset_id=asset_id,
+        quote_asset_id=USDC_ASSET,
+    )
+
 
 BUNDLED_MARKETS: Final[tuple[Market, ...]] = (
     Market("ETH", 0, 2, 4, 50, 10_000_000),
@@ -23,6 +44,15 @@ BUNDLED_MARKETS: Final[tuple[Market, ...]] = (
     Market("BNB", 25, 4, 2, 2, 10_000_000),
     Market("AAVE", 27, 3, 3, 80, 10_000_000),
     Market("AAPL", 113, 3, 3, 20, 10_000_000),
+    replace(_spot("ETH", 2048, (2, 4), 1), min_base_amount=50),
+    _spot("LIT", 2049, (4, 2), 2),
+    _spot("LINK", 2050, (5, 1), 5),
+    _spot("UNI", 2051, (4, 2), 6),
+    _spot("AAVE", 2052, (3, 3), 7),
+    _spot("SKY", 2053, (6, 0), 8),
+    _spot("LDO", 2054, (5, 1), 9),
+    # The number of this asset is not published: the next one.
+    _spot("XAUT", 2056, (2, 4), 10),
 )
 
 
@@ -39,14 +69,14 @@ def _units(text: Any, decimals: int, field: str) -> int:
 
 
 def market_from_details(row: Mapping[str, Any]) -> Market:
-    """Return the market that one entry of `order_book_details` describes.
+    """Return the market that one entry of an `orderBookDetails` list describes.
 
     Raises:
         ProtocolError: a field is missing or cannot be read.
     """
     try:
         size_decimals = _decimals(row["size_decimals"])
-        return Market(
+        market = Market(
             symbol=str(row["symbol"]),
             market_id=int(row["market_id"]),
             price_decimals=_decimals(row["price_decimals"]),
@@ -56,11 +86,21 @@ def market_from_details(row: Mapping[str, Any]) -> Market:
             ),
             min_quote_amount=_units(row["min_quote_amount"], 6, "min_quote_amount"),
             order_quote_limit=_units(row["order_quote_limit"], 6, "order_quote_limit"),
+            active=row["status"] == "active",
+        )
+        if row.get("market_type") == "spot":
+            return replace(
+                market,
+                market_type="spot",
+                base_asset_id=int(row["base_asset_id"]),
+                quote_asset_id=int(row["quote_asset_id"]),
+            )
+        return replace(
+            market,
             initial_margin_fraction=int(row["default_initial_margin_fraction"]),
             min_initial_margin_fraction=int(row["min_initial_margin_fraction"]),
             maintenance_margin_fraction=int(row["maintenance_margin_fraction"]),
             closeout_margin_fraction=int(row["closeout_margin_fraction"]),
-            active=row["status"] == "active",
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"orderBookDetails: unreadable market: {error}") from error
@@ -75,17 +115,24 @@ def _decimals(value: Any) -> int:
 
 
 def markets_from_details(body: Mapping[str, Any]) -> tuple[Market, ...]:
-    """Return the perpetual markets of an `orderBookDetails` answer.
+    """Return the perpetual and then the spot markets of an `orderBookDetails` answer.
 
     Raises:
         ProtocolError: it cannot be read.
     """
-    rows = body.get("order_book_details") or []
+    return tuple(
+        market_from_details(row)
+        for name in ("order_book_details", "spot_order_book_details")
+        for row in _rows(body.get(name) or [])
+    )
+
+
+def _rows(rows: Any) -> list[Any]:
     if not isinstance(rows, list):
         raise ProtocolError(
             f"orderBookDetails: a {type(rows).__name__} holds no markets"
         )
-    return tuple(market_from_details(row) for row in rows)
+    return rows
 
 
 def find_market(

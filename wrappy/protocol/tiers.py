@@ -6,6 +6,7 @@ Source: the official API documentation's pages on account types and rate limits
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +42,9 @@ WS_SUBSCRIPTIONS: Final = 500
 WS_ACCOUNTS: Final = 500
 WS_IDLE_CLOSE_S: Final = 120.0
 
+TYPES_PER_MINUTE: Final[dict[int, int]] = {8: 300, 9: 2, 12: 120, 13: 2, 20: 40}
+"""Transactions of one owner in a minute, by type, where a type has its own limit."""
+
 QUOTA_TX_TYPES: Final = frozenset({14, 16, 17, 28})
 """Transaction types that spend volume quota; cancelling one order (15) is free."""
 QUOTA_TIERS: Final = frozenset({"premium"})
@@ -72,6 +76,10 @@ class OrderCaps:
     pending_per_account: int
 
 
+SUB_ACCOUNTS: Final = 8
+SUB_ACCOUNTS_AT_MOST: Final = 64
+"""With the highest stake of the premium tier."""
+
 STANDARD_CAPS: Final = OrderCaps(30, 250, 10, 50)
 GENERAL_CAPS: Final = OrderCaps(1_000, 1_000, 16, 500)
 """Documented are 1500 active per account; the prover circuits count to 1000."""
@@ -94,6 +102,7 @@ class Tier:
         caps: how many orders may live at a time.
         recognised: whether the exchange's name for the tier is one we know; if not,
             every limit here is the lowest there is.
+        sub_accounts: how many further accounts an owner may open.
     """
 
     name: str
@@ -106,6 +115,7 @@ class Tier:
     weighted: bool = True
     caps: OrderCaps = GENERAL_CAPS
     recognised: bool = True
+    sub_accounts: int = SUB_ACCOUNTS
 
     @property
     def has_volume_quota(self) -> bool:
@@ -138,6 +148,8 @@ def weight_of(path: str) -> int:
     return WEIGHTS.get(path, DEFAULT_WEIGHT)
 
 
+_MOST_SENDS: Final = 40_000
+
 PREMIUM_STEPS: Final[tuple[Tier, ...]] = tuple(
     replace(
         TIERS["premium"],
@@ -145,6 +157,7 @@ PREMIUM_STEPS: Final[tuple[Tier, ...]] = tuple(
         taker_fee_tick=taker,
         taker_delay_ms=delay_ms,
         sends_per_minute=sends,
+        sub_accounts=SUB_ACCOUNTS_AT_MOST if sends == _MOST_SENDS else SUB_ACCOUNTS,
     )
     for maker, taker, delay_ms, sends in (
         (40, 280, 200, 4_000),
@@ -154,10 +167,24 @@ PREMIUM_STEPS: Final[tuple[Tier, ...]] = tuple(
         (34, 238, 170, 8_000),
         (32, 224, 160, 12_000),
         (30, 210, 150, 24_000),
-        (28, 196, 140, 40_000),
+        (28, 196, 140, _MOST_SENDS),
     )
 )
 """The premium tier by what is staked; its two fees tell the step."""
+
+PREMIUM_STAKES: Final = (0, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 500_000)
+"""LIT staked from which each of `PREMIUM_STEPS` holds."""
+
+
+def premium_step(staked_lit: int) -> Tier:
+    """Return the premium tier of an owner who staked so many LIT."""
+    return PREMIUM_STEPS[bisect_right(PREMIUM_STAKES, max(0, staked_lit)) - 1]
+
+
+def stake_of(tier: Tier) -> int:
+    """Return how many LIT a step of the premium tier takes; 0 for any other tier."""
+    stakes = zip(PREMIUM_STEPS, PREMIUM_STAKES, strict=True)
+    return next((stake for step, stake in stakes if step == tier), 0)
 
 
 def tier_of(answer: Mapping[str, Any]) -> Tier:

@@ -29,17 +29,18 @@ from wrappy.lighter.wire.transport import read_body
 from wrappy.lighter.wire.within import within
 from wrappy.runner.pipes import End, Pipe, ServerSide
 from wrappy.runner.virtual_time import DEFAULT_EPOCH_S, VirtualLoop
-from wrappy.venue.answers import Answer, Lost, Question
 from wrappy.venue.clocks import LoopClock
 from wrappy.venue.engine import Engine
 from wrappy.venue.exchange import Refused
+from wrappy.venue.messages import Answer, Lost, Question
 from wrappy.venue.settings import VenueSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from types import TracebackType
 
     from wrappy.lighter.environment import Environment
+    from wrappy.model import Market
     from wrappy.venue.accounts import VenueAccount
     from wrappy.venue.faults import Faults
     from wrappy.venue.flow import Flow
@@ -99,6 +100,9 @@ class InProcessExchange:
         flow: market life of your own instead of the settings'.
         repeats: whether what clients draw, and the numbers of their orders, are the
             same in every run with the settings' seed; they then keep no files.
+        markets: facts of the settings' symbols, in place of the bundled ones.
+        epoch_s: unix seconds when the loop's clock was 0; None for a virtual loop's
+            own, and a fixed one in any other.
 
     Raises:
         ConfigError: empty signatures at an exchange that checks them.
@@ -113,6 +117,8 @@ class InProcessExchange:
         signer: SimulatedSigner = "null",
         flow: Flow | None = None,
         repeats: bool = False,
+        markets: Sequence[Market] | None = None,
+        epoch_s: float | None = None,
     ) -> None:
         settings = settings or VenueSettings(verify=False)
         if settings.verify and signer == "null":
@@ -127,13 +133,14 @@ class InProcessExchange:
                 "an in-process exchange is made inside a running event loop"
             ) from None
         loop = self._loop
-        self._epoch_s = (
-            loop.epoch_s if isinstance(loop, VirtualLoop) else DEFAULT_EPOCH_S
-        )
+        if epoch_s is None:
+            epoch_s = loop.epoch_s if isinstance(loop, VirtualLoop) else DEFAULT_EPOCH_S
+        self._epoch_s = epoch_s
         self.engine = Engine(
             settings=settings,
             flow=flow,
             clock=LoopClock(self._loop.time, epoch_s=self._epoch_s),
+            markets=markets,
         )
         travel = travel or TravelTimes()
         # A text seeds alike in every process, whatever hashes there.

@@ -84,6 +84,11 @@ class ServerSide:
         """Send a text or binary frame to the client."""
         self._down.put(frame.encode() if isinstance(frame, str) else frame)
 
+    def send_now(self, frame: str) -> bool:
+        """Send a text frame to the client; return True, as that takes no waiting."""
+        self._down.put(frame.encode())
+        return True
+
     async def receive(self) -> str | bytes | None:
         """Return the client's next frame.
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, NoReturn
 from wrappy.errors import ConfigError
 from wrappy.protocol.tiers import TIERS
 from wrappy.venue.fault_rules import read_storm
+from wrappy.venue.market_life import tape_symbols
+from wrappy.venue.record import main as record
 from wrappy.venue.replay import main as replay
 from wrappy.venue.server import LOOPBACK, Venue, described
 from wrappy.venue.settings import VenueSettings
 from wrappy.venue.settings_file import read_settings, settings_text
-from wrappy.venue.tape import tape_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
     found = _Parser(
         prog="python -m wrappy.venue",
         description="A local Lighter exchange: real protocol, made-up money.",
-        epilog="`replay LOG` instead of flags does once more what --save-log saved.",
+        epilog="`replay LOG` instead of flags does once more what --save-log saved; "
+        "`record URL` writes down what happens at an exchange, for --tape.",
     )
     found.add_argument(
         "--settings", type=Path, metavar="FILE", help="all settings, in TOML"
@@ -151,7 +153,7 @@ def settings_of(arguments: argparse.Namespace) -> VenueSettings:
     settings = replace(settings, symbols=symbols, **changed)
     if settings.tape is None:
         return settings
-    symbols = tuple(dict.fromkeys((tape_symbol(settings.tape), *settings.symbols)))
+    symbols = tuple(dict.fromkeys((*tape_symbols(settings.tape), *settings.symbols)))
     return replace(settings, symbols=symbols, flow="tape")
 
 
@@ -223,6 +225,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["replay"]:
         return replay(argv[1:])
+    if argv[:1] == ["record"]:
+        return record(argv[1:])
     arguments = parser().parse_args(argv)
     logging.basicConfig(
         level=logging.INFO,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.venue.money_queries import render_position_funding
 from wrappy.venue.render import event_info, render_order, render_trade, render_tx
+from wrappy.venue.spot_render import render_entry_prices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from wrappy.protocol.channels import Channel
     from wrappy.venue.accounts import Account
@@ -100,10 +101,20 @@ class AccountFrames:
         """Return the body with which `account_all_trades` begins: no trades."""
         return {**_NO_VOLUMES, "trades": []}
 
-    def positions(self, about: Channel) -> dict[str, Any]:
-        """Return every position the account ever held."""
+    def _positions(
+        self, about: Channel, moved: Collection[int] | None
+    ) -> dict[str, dict[str, Any]]:
+        held = self._floor.statement(self._account(about)).open_positions()
+        if moved is None or self._floor.settings.account_frames == "full":
+            return held
+        return {index: row for index, row in held.items() if int(index) in moved}
+
+    def positions(
+        self, about: Channel, moved: Collection[int] | None = None
+    ) -> dict[str, Any]:
+        """Return every position the account ever held, or those that `moved`."""
         return {
-            "positions": self._floor.statement(self._account(about)).open_positions(),
+            "positions": self._positions(about, moved),
             "shares": [],
             "last_funding_round": None,
             "last_funding_discount": None,
@@ -114,16 +125,16 @@ class AccountFrames:
         about: Channel,
         trades: Mapping[str, list[dict[str, Any]]] | None = None,
         fundings: Mapping[str, list[dict[str, Any]]] | None = None,
+        moved: Collection[int] | None = None,
     ) -> dict[str, Any]:
         """Return balances, positions, new trades and new funding payments."""
         account = self._account(about)
-        statement = self._floor.statement(account)
         return {
             "account": account.index,
             **self.assets(about),
             **_NO_VOLUMES,
             "funding_histories": fundings or {},
-            "positions": statement.open_positions(),
+            "positions": self._positions(about, moved),
             "shares": [],
             "trades": trades or {},
         }
@@ -160,6 +171,13 @@ class AccountFrames:
         """Return the balances by asset."""
         rows = self._floor.statement(self._account(about)).assets()
         return {"assets": {str(row["asset_id"]): row for row in rows}}
+
+    def entry_prices(self, about: Channel) -> dict[str, Any]:
+        """Return what was paid on average for the assets of spot markets."""
+        states = self._floor.exchange.markets.values()
+        markets = [state.market for state in states]
+        rows = render_entry_prices(self._account(about), markets)
+        return {"avg_entry_prices": rows}
 
     def user_stats(self, about: Channel) -> dict[str, Any]:
         """Return the account's margin figures."""

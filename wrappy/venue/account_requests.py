@@ -5,11 +5,14 @@ Field names follow the official OpenAPI file and the official SDK's models.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.protocol.codes import OK
 from wrappy.venue.events import Announced
+from wrappy.venue.messages import json_list
 from wrappy.venue.parameters import wrong
+from wrappy.venue.refusal import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 
 READS_ALL: Final = "read.*"
 """The one scope that the local exchange gives."""
-_LONGEST_NAME: Final = 100
+_LONGEST_NAME: Final = 50
+_NAME: Final = re.compile(r"[A-Za-z0-9 _.-]*")
 
 
 class AccountRequests:
@@ -37,13 +41,16 @@ class AccountRequests:
             v1 + "tokens/create": self._create_token,
             v1 + "tokens/revoke": self._revoke_token,
             v1 + "notification/ack": self._acknowledge,
+            v1 + "changeAccountTier": self._change_tier,
+            v1 + "setMakerOnlyApiKeys": self._set_maker_only,
         }
 
     def _create_token(self, account: Account, form: Parameters) -> Any:
         name = form.text("name")
-        if len(name) > _LONGEST_NAME:
-            raise wrong("name", f"is longer than {_LONGEST_NAME} characters")
-        form.choice("scopes", READS_ALL, default=READS_ALL)
+        require(name, 61007)
+        require(len(name) <= _LONGEST_NAME, 61008)
+        require(_NAME.fullmatch(name), 61009)
+        require(form.text("scopes", READS_ALL) == READS_ALL, 61004)
         expiry = form.integer("expiry", low=0)
         self._floor.create_read_only_token(
             account.index,
@@ -58,6 +65,18 @@ class AccountRequests:
         token_id = form.integer("token_id", low=0)
         self._floor.read_only_tokens.revoke_numbered(account.index, token_id)
         return {"code": OK, "token_id": token_id, "revoked": True}
+
+    def _change_tier(self, account: Account, form: Parameters) -> Any:
+        self._floor.change_tier(account, form.text("new_tier").strip().lower())
+        return {"code": OK, "message": ""}
+
+    def _set_maker_only(self, account: Account, form: Parameters) -> Any:
+        name = "api_key_indexes"
+        slots = json_list(form.text(name), name)
+        if any(type(slot) is not int for slot in slots):
+            raise wrong(name, "must be a list of integers")
+        self._floor.set_maker_only(account, slots)
+        return {"code": OK, "message": ""}
 
     def _acknowledge(self, account: Account, form: Parameters) -> Any:
         # The stream never sends a notification again: there is nothing to remember.

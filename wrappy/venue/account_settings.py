@@ -105,7 +105,7 @@ def _free(
     # What the market's own margin, isolated or everybody's, has above what it needs.
     ledger = account.ledger
     if market_index not in ledger.allocated:
-        return ledger.available(lot_values, fractions)
+        return ledger.available(lot_values, fractions) - account.shared_lock
     lot_value = lot_values[market_index]
     value = abs(ledger.size(market_index)) * lot_value
     needed = margin_of(value, fractions[market_index])
@@ -137,7 +137,8 @@ def margin_problem(
     if market_index not in ledger.allocated:
         return 21613
     if info["Direction"] == ADD_MARGIN:
-        return None if amount <= ledger.available(lot_values, fractions) else 21508
+        free = ledger.available(lot_values, fractions) - account.shared_lock
+        return None if amount <= free else 21508
     spare = _free(account, market_index, lot_values, fractions)
     return None if amount <= min(spare, ledger.allocated[market_index]) else 21508
 
@@ -158,7 +159,7 @@ def apply_settings(account: Account, tx_type: int, info: Mapping[str, Any]) -> N
         amount = info["USDCAmount"] if adds else -info["USDCAmount"]
         account.ledger.allocated[info["MarketIndex"]] += amount
     elif tx_type == TxType.UPDATE_ACCOUNT_CONFIG:
-        account.trading_mode = info["AccountTradingMode"]
+        account.set_trading_mode(info["AccountTradingMode"])
     elif tx_type == TxType.APPROVE_INTEGRATOR:
         integrator, expiry = info["IntegratorAccountIndex"], info["ApprovalExpiry"]
         account.integrators.pop(integrator, None)

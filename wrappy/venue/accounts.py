@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wrappy._core.ledger import AccountLedger
+from wrappy.protocol.markets import BUNDLED_MARKETS, USDC_ASSET
 from wrappy.protocol.tiers import TIERS, Tier
+from wrappy.signing.ethereum import address_of
 from wrappy.signing.keys import KeyPair, derive_key_pair
+from wrappy.venue.profiles import AccountProfile
+from wrappy.venue.spot_balances import SpotBalances, start_balances
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +33,13 @@ INSURANCE_FUND = (1 << 48) - 2
 Its number is the last one there can be.
 """
 
+FEE_COLLECTOR = (1 << 48) - 3
+"""Account that gets the fees of spot markets; its number is a choice."""
+
 FIRST_USER_ACCOUNT = 123_456
+CLASSIC, UNIFIED = 0, 1
+"""Trading modes: spot and perpetual USDC apart, or in one purse (official SDK)."""
+
 FIRST_API_KEY_INDEX = 4
 """0 to 3 belong to the exchange's own applications."""
 API_KEYS_PER_ACCOUNT = 2
@@ -68,7 +78,8 @@ class Account:
             hash.
         queued_cois: the same orders by client order index, for those that have one.
         initial_margin_fractions: by market index, 1e-4; follows leverage updates.
-        trading_mode: 0 classic, 1 unified; shown, nothing more.
+        trading_mode: 0 classic, 1 unified: spot markets pay with the collateral.
+        spot: assets that are no position; USDC among them in a classic account only.
         integrators: approvals by the integrator's account, as they are shown.
         cancel_all_time_ms: when all orders will be canceled, unix milliseconds; 0
             when nothing is scheduled.
@@ -76,6 +87,7 @@ class Account:
             more was received.
         fundings: own payments, newest last, bounded.
         liquidations: own forced closes, newest last, bounded.
+        profile: who owns it, keys to come, money that came and went.
     """
 
     index: int
@@ -99,7 +111,8 @@ class Account:
     )
     queued_cois: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     initial_margin_fractions: dict[int, int] = field(default_factory=dict)
-    trading_mode: int = 0
+    trading_mode: int = CLASSIC
+    spot: SpotBalances = field(default_factory=SpotBalances)
     integrators: dict[int, dict[str, Any]] = field(default_factory=dict)
     cancel_all_time_ms: int = 0
     funding_paid: dict[int, int] = field(default_factory=dict)
@@ -109,6 +122,34 @@ class Account:
     liquidations: deque[LiquidationRecord] = field(
         default_factory=lambda: deque(maxlen=HISTORY_LENGTH)
     )
+    profile: AccountProfile = field(default_factory=AccountProfile)
+
+    def shares_purse(self, asset: int) -> bool:
+        """Return whether spot markets pay that asset from the collateral."""
+        return self.trading_mode == UNIFIED and asset == USDC_ASSET
+
+    @property
+    def shared_lock(self) -> int:
+        """What spot orders lock of the collateral, 1e-6 USDC."""
+        if self.trading_mode != UNIFIED:
+            return 0
+        return self.spot.locked.get(USDC_ASSET, 0)
+
+    def pay(self, asset: int, amount: int) -> None:
+        """Give an amount of an asset to the account; a negative one is taken."""
+        if self.shares_purse(asset):
+            self.ledger.collateral += amount
+        else:
+            self.spot.add(asset, amount)
+
+    def set_trading_mode(self, mode: int) -> None:
+        """Change the trading mode; joining the purses moves the spot USDC over.
+
+        What is in the common purse stays with the collateral when they part again.
+        """
+        if mode == UNIFIED and self.trading_mode != UNIFIED:
+            self.ledger.collateral += self.spot.held.pop(USDC_ASSET, 0)
+        self.trading_mode = mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +180,8 @@ class VenueAccount:
         tier: name of its tier.
         collateral: starting USDC, decimal text.
         api_keys: its keys, lowest index first.
+        l1_private_key: the owner's key on the base chain, hex: what registers further
+            keys and sends money to others. It is made up, like the address.
     """
 
     account_index: int
@@ -146,6 +189,7 @@ class VenueAccount:
     tier: str
     collateral: str
     api_keys: tuple[VenueApiKey, ...]
+    l1_private_key: str = field(default="", repr=False)
 
 
 def make_accounts(settings: VenueSettings) -> tuple[VenueAccount, ...]:
@@ -160,10 +204,17 @@ def make_accounts(settings: VenueSettings) -> tuple[VenueAccount, ...]:
                 FIRST_API_KEY_INDEX, FIRST_API_KEY_INDEX + API_KEYS_PER_ACCOUNT
             )
         )
-        address = "0x" + hashlib.sha256(root.encode()).hexdigest()[:40]
+        wallet = hashlib.sha256(root.encode()).hexdigest()
         whole, part = divmod(settings.collateral, 1_000_000)
         accounts.append(
-            VenueAccount(index, address, settings.tier, f"{whole}.{part:06}", keys)
+            VenueAccount(
+                index,
+                address_of(wallet),
+                settings.tier,
+                f"{whole}.{part:06}",
+                keys,
+                wallet,
+            )
         )
     return tuple(accounts)
 
@@ -171,7 +222,14 @@ def make_accounts(settings: VenueSettings) -> tuple[VenueAccount, ...]:
 def open_accounts(
     settings: VenueSettings, users: tuple[VenueAccount, ...]
 ) -> dict[int, Account]:
-    """Return the exchange's account table: the users and its own three."""
+    """Return the exchange's account table: the users and its own four."""
+    opened = [m for m in BUNDLED_MARKETS if m.is_spot and m.symbol in settings.symbols]
+    traded = {a for m in opened for a in (m.base_asset_id, m.quote_asset_id)}
+    balances = {
+        asset: amount
+        for asset, amount in start_balances(settings.spot_balances).items()
+        if asset in traded
+    }
     table = {
         user.account_index: Account(
             index=user.account_index,
@@ -184,10 +242,12 @@ def open_accounts(
                 for key in user.api_keys
             },
             ledger=AccountLedger(collateral=settings.collateral),
+            spot=SpotBalances(dict(balances)),
+            profile=AccountProfile(deposited=settings.collateral),
         )
         for user in users
     }
-    for index in (FLOW_MAKER, FLOW_TAKER, INSURANCE_FUND):
+    for index in (FLOW_MAKER, FLOW_TAKER, INSURANCE_FUND, FEE_COLLECTOR):
         table[index] = Account(
             index=index,
             l1_address="0x" + f"{index:040x}",

@@ -7,202 +7,74 @@ answer the same bytes and go wrong in the same ways.
 from __future__ import annotations
 
 import asyncio
-import enum
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from wrappy.protocol.codes import OK
+from wrappy.protocol.intents import TxType
+from wrappy.venue.absences import (
+    READ_BY_ALL,
+    READ_BY_BEARERS,
+    WRITTEN_BY_ALL,
+    WRITTEN_BY_BEARERS,
+    for_bearers,
+)
 from wrappy.venue.account_queries import NOBODY, AccountQueries
 from wrappy.venue.account_requests import AccountRequests
+from wrappy.venue.chain_queries import ChainQueries
+from wrappy.venue.chart_queries import ChartQueries
 from wrappy.venue.exchange import Refused
 from wrappy.venue.faults import Occasion, garbled
 from wrappy.venue.formalities import Formalities
 from wrappy.venue.gate import INVALID_AUTH, claimed_account
+from wrappy.venue.messages import (
+    INTERNAL,
+    TOO_MANY,
+    Answer,
+    Lost,
+    Question,
+    answer,
+    batch_lists,
+    receipt_fields,
+    refusal,
+    retry_after,
+    subject_of_texts,
+    throttled,
+)
+from wrappy.venue.money_history import DONE, FAST_WITHDRAWAL_PATH, fast_withdrawal
 from wrappy.venue.money_queries import MoneyQueries
-from wrappy.venue.parameters import Parameters, wrong
+from wrappy.venue.parameters import Parameters
+from wrappy.venue.profit_queries import ProfitQueries
 from wrappy.venue.queries import PublicQueries, known_account
 from wrappy.venue.read_only_tokens import parse_read_only_token
+from wrappy.venue.referrals import Referrals
 from wrappy.venue.render import error_body
-from wrappy.venue.sabotage import Overtaking, subject_of, subject_of_token
+from wrappy.venue.sabotage import Overtaking, subject_of_token
 from wrappy.venue.side_queries import SideQueries
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable
 
     from wrappy.protocol.tiers import Tier
     from wrappy.venue.accounts import Account
-    from wrappy.venue.exchange import Receipt
     from wrappy.venue.fault_rules import Phase
     from wrappy.venue.faults import Firing, Subject
     from wrappy.venue.floor import Floor
     from wrappy.venue.sabotage import Sabotage
 
-MOST_BRACKETS: Final = 500
-"""Opening brackets in one message: far more than any batch has, and no depth at which
-a parser would run out of stack."""
 SEND_PATH: Final = "/api/v1/sendTx"
 BATCH_PATH: Final = "/api/v1/sendTxBatch"
 SEND_PATHS: Final = frozenset({SEND_PATH, BATCH_PATH})
 
-_BAD_REQUEST: Final = 400
-_UNAUTHORIZED: Final = 401
 _MISSING: Final = 404
-_THROTTLED: Final = 429
 _NOT_FOUND: Final = 29404
-_INTERNAL: Final = 29500
-_TOO_MANY: Final = 23000
-TOO_MANY_CONNECTIONS: Final = 23003
-_STATUS_OF: Final = {
-    INVALID_AUTH: _UNAUTHORIZED,
-    _TOO_MANY: _THROTTLED,
-    TOO_MANY_CONNECTIONS: _THROTTLED,
-    _INTERNAL: 500,
+_UNAUTHORISED: Final = "invalid auth: authorization is required"
+_NAMED_BY: Final = {
+    "/api/v1/accountTxs": "account_index",
+    "/api/v1/pnl": "index",
+    "/api/v1/equity_history/pnl": "index",
 }
-_RETRY_AFTER: Final = "60"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One request.
-
-    Attributes:
-        method: GET, HEAD or POST.
-        path: without the query.
-        query: parameters after the question mark.
-        form: fields of a POST.
-        token: the authorization header, or empty.
-        ip: where it comes from.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    form: Mapping[str, str]
-    token: str = ""
-    ip: str = ""
-
-    @property
-    def bearer(self) -> str:
-        """The token in the header, in the query or in the form, or empty."""
-        places = ({"auth": self.token}, self.query, self.form)
-        found = (at.get(name) for at in places for name in ("auth", "authorization"))
-        return next(filter(None, found), "")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One response.
-
-    Attributes:
-        body: as it goes over the wire.
-        status: HTTP status.
-        kind: content type.
-        retry_after: the header of that name, or None.
-        cut: only the first half arrives before the connection ends.
-    """
-
-    body: bytes
-    status: int = OK
-    kind: str = "application/json"
-    retry_after: str | None = None
-    cut: bool = False
-
-
-class Lost(enum.Enum):
-    """A request that is never answered."""
-
-    HUNG_UP = "the connection is closed"
-    STALLED = "the connection stays open"
-
-
-def answer(body: Any, status: int = OK) -> Answer:
-    """Return a JSON response."""
-    return Answer(msgspec.json.encode(body), status)
-
-
-def refusal(error: Refused) -> Answer:
-    """Return the response for something the exchange does not do."""
-    status = _STATUS_OF.get(error.code, _BAD_REQUEST)
-    return answer(error_body(error.code, error.message), status)
-
-
-def receipt_fields(
-    receipts: Sequence[Receipt], quota_left: int | None
-) -> dict[str, Any]:
-    """Return what an acceptance tells besides the hashes.
-
-    `quota_left` is None for tiers that have no volume quota: they are told nothing.
-    """
-    told: dict[str, Any] = {
-        "code": OK,
-        "message": '{"ratelimit": "didn\'t use volume quota"}',
-        "predicted_execution_time_ms": receipts[-1].execute_at_us // 1_000,
-    }
-    if quota_left is not None:
-        told["volume_quota_remaining"] = quota_left
-    return told
-
-
-def too_nested(text: str) -> bool:
-    """Return whether a JSON text may be nested deeper than is safe to parse."""
-    return text.count("[") + text.count("{") > MOST_BRACKETS
-
-
-def json_text(value: Any) -> str:
-    """Return what a message carries either as JSON text or as it is, as text."""
-    if isinstance(value, str):
-        return value
-    return msgspec.json.encode(value).decode()
-
-
-def json_list(text: str, name: str) -> list[Any]:
-    """Return a JSON list that a form field or a message carries as text.
-
-    Raises:
-        Refused: 20001, it is no JSON list.
-    """
-    if too_nested(text):
-        raise wrong(name, "has too many brackets")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        raise wrong(name, "must be a JSON list") from None
-    if not isinstance(value, list):
-        raise wrong(name, "must be a JSON list")
-    return value
-
-
-def batch_lists(types_text: str, infos_text: str) -> tuple[list[int], list[str]]:
-    """Return the types and infos of a batch from their JSON texts.
-
-    Raises:
-        Refused: 20001, they are no lists of integers and of strings.
-    """
-    types = json_list(types_text, "tx_types")
-    infos = json_list(infos_text, "tx_infos")
-    if any(type(number) is not int for number in types):
-        raise wrong("tx_types", "must be a list of integers")
-    if not all(isinstance(info, str) for info in infos):
-        raise wrong("tx_infos", "must be a list of JSON strings")
-    return types, infos
-
-
-def subject_of_texts(types_text: str, infos_text: str) -> Subject:
-    """Return whom the transactions in a request are about; unreadable ones nobody."""
-    if too_nested(types_text) or too_nested(infos_text):
-        return subject_of((), ())
-    try:
-        types, infos = msgspec.json.decode(types_text), msgspec.json.decode(infos_text)
-        if isinstance(infos, list):
-            infos = [msgspec.json.decode(info) for info in infos[:1]]
-    except (ValueError, TypeError, RecursionError):
-        return subject_of((), ())
-    types = types if isinstance(types, list) else [types]
-    infos = infos if isinstance(infos, list) else [infos]
-    return subject_of(types, [info for info in infos if isinstance(info, dict)])
+"""Paths that name the account by `by` and `value`."""
+_THROTTLED: Final = 429
 
 
 class Answers:
@@ -221,18 +93,32 @@ class Answers:
         self._reads: dict[str, Callable[[Question], Awaitable[Answer]]] = {
             "/api/v1/trades": self._trades
         }
-        public, own = PublicQueries(floor).routes(), self._private.routes()
+        referrals = Referrals(floor)
+        public = {path: none.told for path, none in READ_BY_ALL.items()}
+        public |= PublicQueries(floor).routes()
+        profits = ProfitQueries(floor)
+        own = self._private.routes() | profits.account_routes()
         for more in (SideQueries(floor), MoneyQueries(floor), Formalities(floor)):
             public |= more.public_routes()
             own |= more.account_routes()
+        for shown in (ChartQueries(floor), ChainQueries(floor), referrals):
+            public |= shown.public_routes()
+        bearers = for_bearers(READ_BY_BEARERS) | referrals.bearer_routes()
+        bearers |= profits.bearer_routes()
         self._reads |= {path: self._reading(read) for path, read in public.items()}
+        self._reads |= {path: self._of_bearer(read) for path, read in bearers.items()}
         self._reads |= {path: self._own(path, read) for path, read in own.items()}
         self._sends: dict[str, Callable[[Question], Awaitable[Answer]]] = {
             SEND_PATH: self._send_tx,
             BATCH_PATH: self._send_tx_batch,
+            FAST_WITHDRAWAL_PATH: self._fast_withdraw,
         }
-        for path, change in AccountRequests(floor).routes().items():
-            self._sends[path] = self._changing(change)
+        for path, none in WRITTEN_BY_ALL.items():
+            self._sends[path] = self._reading(none.told)
+        bearers = for_bearers(WRITTEN_BY_BEARERS) | referrals.bearer_changes()
+        self._sends |= {path: self._of_bearer(do) for path, do in bearers.items()}
+        changes = referrals.change_routes() | AccountRequests(floor).routes()
+        self._sends |= {path: self._changing(do) for path, do in changes.items()}
 
     async def handle(self, question: Question) -> Answer | Lost:
         """Answer a request, or lose it as the rules of `Faults` say.
@@ -261,18 +147,18 @@ class Answers:
         if not isinstance(outcome, BaseException):
             return outcome
         if isinstance(outcome, Refused):
-            return refusal(outcome)
+            return refusal(outcome, self._floor.settings)
         if not isinstance(outcome, Exception):
             raise outcome
         if not isinstance(outcome, ConnectionError):
             self._floor.record_failure(outcome)
-        return answer(error_body(_INTERNAL), 500)
+        return answer(error_body(INTERNAL), 500)
 
     async def _answered(self, question: Question) -> Answer:
         try:
             return await self._respond(question)
         except Refused as error:
-            return refusal(error)
+            return refusal(error, self._floor.settings)
 
     async def _respond(self, question: Question) -> Answer:
         self.admit(question)
@@ -293,7 +179,7 @@ class Answers:
         """
         floor = self._floor
         if floor.failure is not None:
-            raise Refused(_INTERNAL)
+            raise Refused(INTERNAL)
         limits = floor.limits
         if limits is not None and question.path not in {*SEND_PATHS, "/stream"}:
             token = question.bearer
@@ -304,7 +190,7 @@ class Answers:
                 now=floor.now_us() / 1_000_000,
             )
             if wait:
-                raise Refused(_TOO_MANY)
+                raise Refused(TOO_MANY)
         floor.catch_up()
 
     def _owner(self, account_index: int | None) -> tuple[str, Tier] | None:
@@ -357,8 +243,10 @@ class Answers:
         form = Parameters(question.form)
         tx_type = form.integer("tx_type", low=0, high=255)
         tx_info = form.text("tx_info")
-        form.flag("price_protection", default=True)
-        receipt, quota_left = await self._floor.send(tx_type, tx_info)
+        protected = form.flag("price_protection", default=True)
+        receipt, quota_left = await self._floor.send(
+            tx_type, tx_info, protected=protected
+        )
         self._sabotage.accepted("rest", question.path, [receipt.tx_hash])
         told = receipt_fields([receipt], quota_left)
         return answer({**told, "tx_hash": receipt.tx_hash})
@@ -371,13 +259,40 @@ class Answers:
         self._sabotage.accepted("rest", question.path, hashes)
         return answer({**receipt_fields(receipts, quota_left), "tx_hash": hashes})
 
+    async def _fast_withdraw(self, question: Question) -> Answer:
+        tx_info = fast_withdrawal(Parameters(question.form))
+        receipt, _ = await self._floor.send(TxType.TRANSFER, tx_info)
+        self._sabotage.accepted("rest", question.path, [receipt.tx_hash])
+        return answer(DONE)
+
     # ------------------------------------------------------------------ reading
 
     def _reading(
         self, read: Callable[[Parameters], Any]
     ) -> Callable[[Question], Awaitable[Answer]]:
         async def respond(question: Question) -> Answer:
-            return answer(read(Parameters(question.query)))
+            return answer(read(_parameters(question)))
+
+        return respond
+
+    def _of_bearer(
+        self, read: Callable[[Account, Parameters], Any]
+    ) -> Callable[[Question], Awaitable[Answer]]:
+        # Whom it is about follows from the token; an address has to be its owner's.
+        async def respond(question: Question) -> Answer:
+            asked = _parameters(question)
+            claimed = claimed_account(question.bearer) if question.bearer else None
+            index = NOBODY if claimed is None else claimed
+            index = asked.integer("account_index", index, low=NOBODY)
+            if question.method == "POST":
+                _refuse_read_only(question)
+            if index == NOBODY:
+                raise Refused(INVALID_AUTH, _UNAUTHORISED)
+            account = await self._authorised(question, index)
+            address = asked.text("l1_address", account.l1_address)
+            if address.lower() != account.l1_address.lower():
+                raise Refused(INVALID_AUTH, "invalid auth: token of another account")
+            return answer(read(account, asked))
 
         return respond
 
@@ -386,8 +301,9 @@ class Answers:
     ) -> Callable[[Question], Awaitable[Answer]]:
         async def respond(question: Question) -> Answer:
             query = Parameters(question.query)
-            if path.endswith("accountTxs"):
-                query.choice("by", "account_index")
+            named_by = _NAMED_BY.get(path)
+            if named_by is not None:
+                query.choice("by", named_by)
                 value = Parameters({"value": query.text("value")})
                 index = value.integer("value", low=0)
             else:
@@ -402,8 +318,7 @@ class Answers:
         async def respond(question: Question) -> Answer:
             form = Parameters(question.form)
             index = form.integer("account_index", low=0)
-            if parse_read_only_token(question.bearer) is not None:
-                raise Refused(INVALID_AUTH, "invalid auth: this token only reads")
+            _refuse_read_only(question)
             return answer(change(await self._authorised(question, index), form))
 
         return respond
@@ -418,10 +333,19 @@ class Answers:
         account = known_account(self._floor, account_index)
         token = question.bearer
         if not token:
-            raise Refused(INVALID_AUTH, "invalid auth: authorization is required")
+            raise Refused(INVALID_AUTH, _UNAUTHORISED)
         await self._floor.authenticate(token, account_index)
         self._floor.catch_up()
         return account
+
+
+def _parameters(question: Question) -> Parameters:
+    return Parameters(question.form if question.method == "POST" else question.query)
+
+
+def _refuse_read_only(question: Question) -> None:
+    if parse_read_only_token(question.bearer) is not None:
+        raise Refused(INVALID_AUTH, "invalid auth: this token only reads")
 
 
 def _subject(question: Question) -> Subject:
@@ -441,9 +365,7 @@ def _ending(firing: Firing) -> Answer | Lost | None:
     if firing.act != "status":
         return None
     code = firing.rule.code
-    retry_after = _RETRY_AFTER if code == _THROTTLED else None
-    if firing.rule.html:
-        page = f"<html><head><title>{code}</title></head><body></body></html>"
-        return Answer(page.encode(), code, "text/html", retry_after)
-    number = _TOO_MANY if code == _THROTTLED else code
-    return replace(answer(error_body(number), code), retry_after=retry_after)
+    number = TOO_MANY if code == _THROTTLED else code
+    look = "html" if firing.rule.html else "json"
+    found = throttled(code, look, error_body(number))
+    return retry_after(found) if code == _THROTTLED else found

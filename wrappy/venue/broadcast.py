@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from wrappy.protocol.channels import Channel, channel
+from wrappy.venue.account_events import Transferred, Withdrawn
 from wrappy.venue.account_frames import AccountFrames
 from wrappy.venue.candle_frames import CandleFrames
 from wrappy.venue.events import (
     Announced,
+    BalanceChanged,
     BlockMade,
     FundingPaid,
     LevelChanged,
@@ -24,19 +26,22 @@ from wrappy.venue.events import (
     TradeExecuted,
     TxExecuted,
 )
-from wrappy.venue.orders import DELEVERAGE_TRADE, TRADE
-from wrappy.venue.render import (
-    render_levels,
-    render_market_stats,
-    render_notification,
-    render_trade,
+from wrappy.venue.market_frames import (
+    best_of,
+    book_body,
+    changed_book_body,
+    ticker_body,
+    trade_body,
 )
+from wrappy.venue.render import render_notification
+from wrappy.venue.stats_frames import StatsFrames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from wrappy.venue.events import Event, Trade
     from wrappy.venue.floor import Floor
+    from wrappy.venue.market_frames import Best
     from wrappy.venue.market_state import MarketState
     from wrappy.venue.orders import VenueOrder
 
@@ -47,7 +52,10 @@ SNAPSHOT_TRADES: Final = 50
 """Trades in a snapshot; the exchange's own number is not documented."""
 
 _CANDLES: Final = frozenset({"candle", "mark_price_candle"})
-_EMPTY_SIDE: Final = {"price": "", "size": ""}
+
+_OF_MARKETS: Final = frozenset(
+    {"order_book", "ticker", "trade", "market_stats", "height", *_CANDLES}
+)
 
 
 class Subscriber(Protocol):
@@ -63,6 +71,13 @@ def encode(frame: Any) -> str:
     return msgspec.json.encode(frame).decode()
 
 
+def _touched(event: Event) -> tuple[int, ...]:
+    # Accounts whose balance changed without a position.
+    if isinstance(event, (Transferred, Withdrawn, BalanceChanged)):
+        return event.touched
+    return ()
+
+
 class Broadcast:
     """Every channel's state and subscribers on one floor.
 
@@ -74,17 +89,20 @@ class Broadcast:
         self._floor = floor
         self._accounts = accounts = AccountFrames(floor)
         self.subscribers: dict[str, list[Subscriber]] = {}
+        self._listeners = 0
         self._levels: dict[int, dict[tuple[bool, int], int]] = {}
         self._restless: set[int] = set()
         self._sent_nonce: dict[int, int] = {}
-        self._tickers: dict[int, tuple[Any, Any]] = {}
+        self._tickers: dict[int, Best] = {}
         self._flush_at_us: int | None = None
         self._candles = candles = CandleFrames(floor)
+        self._stats = stats = StatsFrames(floor)
         self._snapshots: dict[str, Callable[[Channel], dict[str, Any]]] = {
             "order_book": self._book_snapshot,
             "ticker": self._ticker_frame,
             "trade": self._trade_snapshot,
-            "market_stats": self._stats_snapshot,
+            "market_stats": stats.snapshot,
+            "spot_market_stats": stats.snapshot,
             "height": lambda _: {"height": floor.exchange.height},
             "account_all": accounts.account_all,
             "account_all_positions": accounts.positions,
@@ -95,7 +113,7 @@ class Broadcast:
             "account_market": accounts.account_market_snapshot,
             "account_tx": lambda _: {"txs": []},
             "user_stats": accounts.user_stats,
-            "account_spot_avg_entry_prices": lambda _: {"avg_entry_prices": {}},
+            "account_spot_avg_entry_prices": accounts.entry_prices,
             "notification": lambda _: {"notifs": []},
             "candle": candles.snapshot,
             "mark_price_candle": candles.snapshot,
@@ -106,10 +124,10 @@ class Broadcast:
     def exists(self, wanted: Channel) -> bool:
         """Return whether the channel's market and account exist here.
 
-        A kind of channel that nothing here is told on, such as statistics of spot
-        markets, is like one of an unknown market.
+        A channel that nothing here is told on, such as statistics of spot markets
+        where there are none, is like one of an unknown market.
         """
-        if wanted.kind.name not in self._snapshots:
+        if wanted.kind.name not in self._snapshots or not self._stats.exists(wanted):
             return False
         market, account = wanted.market_index, wanted.account_index
         exchange = self._floor.exchange
@@ -119,6 +137,9 @@ class Broadcast:
 
     def join(self, wanted: Channel, subscriber: Subscriber) -> None:
         """Send the channel's snapshot and every update after it."""
+        if not self._listeners:
+            self._start_listening()
+        self._listeners += 1
         if wanted.kind.name == "order_book":
             # Everybody gets to the present first: the snapshot's nonce is then the
             # one that the next update begins with.
@@ -127,11 +148,27 @@ class Broadcast:
         body = self._snapshots[wanted.kind.name](wanted)
         subscriber.offer(self._frame("subscribed", wanted, body))
 
+    def hears_markets(self) -> bool:
+        """Return whether anybody listens to what happens in markets."""
+        return any(
+            audience and name.partition("/")[0] in _OF_MARKETS
+            for name, audience in self.subscribers.items()
+        )
+
     def leave(self, wanted: Channel, subscriber: Subscriber) -> None:
         """Send that subscriber no more of the channel."""
         remaining = self.subscribers.get(wanted.request_name, [])
         if subscriber in remaining:
             remaining.remove(subscriber)
+            self._listeners -= 1
+
+    def _start_listening(self) -> None:
+        # While nobody listened nothing was held back: what is told from here on
+        # begins with the present.
+        self._levels.clear()
+        self._restless.clear()
+        for index, state in self._floor.exchange.markets.items():
+            self._sent_nonce[index] = state.book_nonce
 
     def _frame(self, kind: str, about: Channel, body: dict[str, Any]) -> str:
         head = {
@@ -156,12 +193,36 @@ class Broadcast:
 
     def publish(self, events: Sequence[Event], now_us: int) -> None:
         """Tell the channels what happened; books and statistics wait for `flush`."""
+        if not self._listeners:
+            self._candles.note(events, now_us)
+            return
+        orders, moved, trades = self._take_in(events)
+        self._candles.note(events, now_us)
+        self._tell_orders(orders)
+        self._tell_trades(trades)
+        if moved or orders:
+            paid = [event for event in events if isinstance(event, FundingPaid)]
+            self._tell_accounts(moved, orders, trades, paid)
+        self._tell_transactions([e for e in events if isinstance(e, TxExecuted)])
+        for index in self._levels:
+            self._tell_ticker(index)
+        if (self._levels or self._restless) and self._flush_at_us is None:
+            self._flush_at_us = (now_us // FLUSH_US + 1) * FLUSH_US
+
+    def _take_in(
+        self, events: Sequence[Event]
+    ) -> tuple[dict[int, dict[int, VenueOrder]], dict[int, set[int]], list[Trade]]:
+        # Tells what cannot wait, keeps levels and prices for later, and returns orders
+        # and moved markets by account, and trades.
         orders: dict[int, dict[int, VenueOrder]] = {}
         moved: dict[int, set[int]] = {}
+        trades: list[Trade] = []
         for event in events:
             if isinstance(event, LevelChanged):
-                levels = self._levels.setdefault(event.market_index, {})
-                levels[event.is_ask, event.price] = event.base
+                _, index, is_ask, price, base = event
+                self._levels.setdefault(index, {})[is_ask, price] = base
+            elif isinstance(event, TradeExecuted):
+                trades.append(event.trade)
             elif isinstance(event, OrderChanged):
                 order = event.order
                 orders.setdefault(order.owner, {})[order.order_index] = order
@@ -169,22 +230,11 @@ class Broadcast:
                 moved.setdefault(event.account, set()).add(event.market_index)
             elif isinstance(event, MarketChanged):
                 self._restless.add(event.market_index)
-                self._candles.note_mark_price(event.market_index, event.at_us, now_us)
             else:
+                for account in _touched(event):
+                    moved.setdefault(account, set())
                 self._tell_at_once(event)
-        trades = [event.trade for event in events if isinstance(event, TradeExecuted)]
-        for trade in trades:
-            if trade.kind != DELEVERAGE_TRADE:
-                self._candles.note_trade(trade, now_us)
-        self._tell_orders(orders)
-        self._tell_trades(trades)
-        paid = [event for event in events if isinstance(event, FundingPaid)]
-        self._tell_accounts(moved, orders, trades, paid)
-        self._tell_transactions([e for e in events if isinstance(e, TxExecuted)])
-        for index in self._levels:
-            self._tell_ticker(index)
-        if (self._levels or self._restless) and self._flush_at_us is None:
-            self._flush_at_us = (now_us // FLUSH_US + 1) * FLUSH_US
+        return orders, moved, trades
 
     def _tell_at_once(self, event: Event) -> None:
         if isinstance(event, BlockMade):
@@ -195,8 +245,10 @@ class Broadcast:
 
     def due_us(self) -> int | None:
         """Return when held-back changes are to be sent, or None if there are none."""
-        dues = (self._flush_at_us, self._candles.due_us())
-        return min((due for due in dues if due is not None), default=None)
+        due, candles_due = self._flush_at_us, self._candles.due_us()
+        if due is None or (candles_due is not None and candles_due < due):
+            return candles_due
+        return due
 
     def flush(self, now_us: int) -> None:
         """Send the book changes, statistics and candles held back until now."""
@@ -222,14 +274,9 @@ class Broadcast:
         for index in tuple(self._levels):
             self._flush_book(index)
         restless, self._restless = self._restless, set()
-        for index in sorted(restless):
-            self._update(
-                channel("market_stats", index), {"market_stats": self._stats(index)}
-            )
-        everything = channel("market_stats", "all")
-        if restless and self._wanted(everything):
-            rows = {str(index): self._stats(index) for index in sorted(restless)}
-            self._update(everything, {"market_stats": rows})
+        for about in self._stats.concerned(restless):
+            if self._wanted(about):
+                self._update(about, self._stats.body(about, sorted(restless)))
         self._tell_marked_accounts(restless)
 
     # ------------------------------------------------------------------ markets
@@ -237,34 +284,18 @@ class Broadcast:
     def _state(self, index: int) -> MarketState:
         return self._floor.exchange.markets[index]
 
-    def _book_body(
-        self,
-        state: MarketState,
-        bids: Iterable[tuple[int, int]],
-        asks: Iterable[tuple[int, int]],
-        begin_nonce: int,
-    ) -> dict[str, Any]:
-        at_us = self._floor.now_us()
-        nonce = self._sent_nonce[state.market.market_id]
-        return {
-            "offset": nonce,
-            "last_updated_at": at_us,
-            "order_book": {
-                "code": 0,
-                "asks": render_levels(asks, state.market),
-                "bids": render_levels(bids, state.market),
-                "offset": nonce,
-                "nonce": nonce,
-                "last_updated_at": at_us,
-                "begin_nonce": begin_nonce,
-            },
-        }
-
     def _book_snapshot(self, about: Channel) -> dict[str, Any]:
         state = self._state(int(about.parameters[0]))
         bids, asks = state.engine.depth()
         self._sent_nonce.setdefault(state.market.market_id, state.book_nonce)
-        return self._book_body(state, bids, asks, 0)
+        return book_body(
+            state,
+            bids,
+            asks,
+            begin_nonce=0,
+            nonce=self._sent_nonce[state.index],
+            at_us=self._floor.now_us(),
+        )
 
     def _flush_book(self, index: int) -> None:
         levels = self._levels.pop(index, None)
@@ -275,68 +306,31 @@ class Broadcast:
         self._sent_nonce[index] = state.book_nonce
         about = channel("order_book", index)
         if self._wanted(about):
-            # Best price first on both sides, whatever the order of the changes.
-            asks = sorted((p, b) for (is_ask, p), b in levels.items() if is_ask)
-            bids = sorted(
-                ((p, b) for (is_ask, p), b in levels.items() if not is_ask),
-                reverse=True,
+            body = changed_book_body(
+                state,
+                levels.items(),
+                begin_nonce=begin_nonce,
+                nonce=state.book_nonce,
+                at_us=self._floor.now_us(),
             )
-            self._update(about, self._book_body(state, bids, asks, begin_nonce))
-
-    def _best(self, state: MarketState) -> tuple[Any, Any]:
-        bids, asks = state.engine.depth(1)
-        return bids[0] if bids else None, asks[0] if asks else None
+            self._update(about, body)
 
     def _ticker_frame(self, about: Channel) -> dict[str, Any]:
         state = self._state(int(about.parameters[0]))
-        bid, ask = self._best(state)
-        self._tickers[state.market.market_id] = (bid, ask)
-        sides = [
-            render_levels([level], state.market)[0] if level else dict(_EMPTY_SIDE)
-            for level in (ask, bid)
-        ]
-        at_us = self._floor.now_us()
-        return {
-            "last_updated_at": at_us,
-            "nonce": state.book_nonce,
-            "ticker": {
-                "s": state.market.symbol,
-                "a": sides[0],
-                "b": sides[1],
-                "last_updated_at": at_us,
-            },
-        }
+        best = self._tickers[state.index] = best_of(state)
+        return ticker_body(state, best, self._floor.now_us())
 
     def _tell_ticker(self, index: int) -> None:
         about = channel("ticker", index)
-        if self._wanted(about) and self._tickers.get(index) != self._best(
-            self._state(index)
-        ):
-            self._update(about, self._ticker_frame(about))
-
-    def _trade_body(
-        self, state: MarketState, newest_first: Iterable[Trade]
-    ) -> dict[str, Any]:
-        free: list[dict[str, Any]] = []
-        forced: list[dict[str, Any]] = []
-        for trade in newest_first:
-            rows = free if trade.kind == TRADE else forced
-            rows.append(render_trade(trade, state.market))
-        return {"liquidation_trades": forced, "nonce": state.nonce, "trades": free}
+        if self._wanted(about):
+            best = best_of(self._state(index))
+            if self._tickers.get(index) != best:
+                self._update(about, self._ticker_frame(about))
 
     def _trade_snapshot(self, about: Channel) -> dict[str, Any]:
         state = self._state(int(about.parameters[0]))
         newest_first = list(state.trades)[: -SNAPSHOT_TRADES - 1 : -1]
-        return self._trade_body(state, newest_first)
-
-    def _stats(self, index: int) -> dict[str, Any]:
-        return render_market_stats(self._state(index), self._floor.now_us())
-
-    def _stats_snapshot(self, about: Channel) -> dict[str, Any]:
-        if about.parameters[0] != "all":
-            return {"market_stats": self._stats(int(about.parameters[0]))}
-        markets = self._floor.exchange.markets
-        return {"market_stats": {str(index): self._stats(index) for index in markets}}
+        return trade_body(state, newest_first)
 
     def _tell_trades(self, trades: Sequence[Trade]) -> None:
         by_market: dict[int, list[Trade]] = {}
@@ -346,18 +340,22 @@ class Broadcast:
         for index, newest_first in by_market.items():
             about = channel("trade", index)
             if self._wanted(about):
-                body = self._trade_body(self._state(index), newest_first)
+                body = trade_body(self._state(index), newest_first)
                 self._update(about, body)
 
     # ----------------------------------------------------------------- accounts
 
     def _tell_orders(self, changed: dict[int, dict[int, VenueOrder]]) -> None:
         for account, orders in changed.items():
+            markets = dict.fromkeys(order.market_index for order in orders.values())
+            everything = channel("account_all_orders", account)
+            told = [channel("account_orders", market, account) for market in markets]
+            if not any(map(self._wanted, (everything, *told))):
+                continue
             rows = self._accounts.order_rows(orders.values())
-            self._update(channel("account_all_orders", account), {"orders": rows})
-            for market in rows:
-                about = channel("account_orders", market, account)
-                body = self._accounts.market_orders(account, int(market), rows)
+            self._update(everything, {"orders": rows})
+            for about, market in zip(told, markets, strict=True):
+                body = self._accounts.market_orders(account, market, rows)
                 self._update(about, body)
 
     def _tell_accounts(
@@ -373,13 +371,20 @@ class Broadcast:
             if rows:
                 self._update(channel("account_all_trades", account), {"trades": rows})
             if account in moved:
-                self._tell(channel("account_all_positions", account), frames.positions)
+                about = channel("account_all_positions", account)
+                if self._wanted(about):
+                    self._update(about, frames.positions(about, moved[account]))
                 self._tell(channel("account_all_assets", account), frames.assets)
                 self._tell(channel("user_stats", account), frames.user_stats)
+                if any(self._state(int(index)).market.is_spot for index in rows):
+                    prices = channel("account_spot_avg_entry_prices", account)
+                    self._tell(prices, frames.entry_prices)
                 about = channel("account_all", account)
                 if self._wanted(about):
                     fundings = frames.funding_rows(paid, account)
-                    self._update(about, frames.account_all(about, rows, fundings))
+                    self._update(
+                        about, frames.account_all(about, rows, fundings, moved[account])
+                    )
             changed = frames.order_rows(orders.get(account, {}).values())
             for market in sorted({*map(str, moved.get(account, ())), *changed}):
                 about = channel("account_market", market, account)

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.venue.candles import (
     RESOLUTIONS_MS,
-    CandleStore,
     render_candle,
     render_mark_price_candle,
 )
+from wrappy.venue.events import MarketChanged, TradeExecuted
+from wrappy.venue.orders import DELEVERAGE_TRADE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from wrappy.protocol.channels import Channel
-    from wrappy.venue.events import Trade
+    from wrappy.venue.events import Event
     from wrappy.venue.floor import Floor
 
 CANDLE_FLUSH_US: Final = 500_000
@@ -30,7 +33,7 @@ class CandleFrames:
 
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
-        self._marks = CandleStore()
+        self._marks = floor.mark_candles
         self._changed: dict[tuple[str, int], int] = {}
         self._due_us: int | None = None
 
@@ -38,12 +41,17 @@ class CandleFrames:
         """Return when held-back changes are to be told, or None if there are none."""
         return self._due_us
 
-    def note_trade(self, trade: Trade, now_us: int) -> None:
-        """Take in a trade, which the floor's own bars have counted already."""
-        self._note("candle", trade.market_index, trade.at_us, now_us)
+    def note(self, events: Iterable[Event], now_us: int) -> None:
+        """Take in trades, which the floor's own bars have counted, and mark prices."""
+        for event in events:
+            if isinstance(event, TradeExecuted):
+                trade = event.trade
+                if trade.kind != DELEVERAGE_TRADE:
+                    self._note("candle", trade.market_index, trade.at_us, now_us)
+            elif isinstance(event, MarketChanged):
+                self._note_mark_price(event.market_index, event.at_us, now_us)
 
-    def note_mark_price(self, market_index: int, at_us: int, now_us: int) -> None:
-        """Take in a market's present mark price, if it is known."""
+    def _note_mark_price(self, market_index: int, at_us: int, now_us: int) -> None:
         price = self._floor.exchange.markets[market_index].mark_price
         if price:
             self._marks.put(market_index, at_us // 1_000, price, base=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wrappy.model import Market
-    from wrappy.venue.events import Trade
+    from wrappy.venue.events import BarTraded, Trade
 
 RESOLUTIONS_MS: Final[dict[str, int]] = {
     "1m": 60_000,
@@ -68,7 +69,8 @@ class CandleStore:
     """Minute bars of every market; longer ones are put together when asked for."""
 
     def __init__(self) -> None:
-        self._minutes: dict[int, dict[int, Candle]] = {}
+        # A plain dict would scan its own gaps to find the oldest.
+        self._minutes: dict[int, OrderedDict[int, Candle]] = {}
 
     def add(self, trade: Trade) -> None:
         """Count one trade."""
@@ -102,7 +104,7 @@ class CandleStore:
             last_trade_id: the trade, if it is one.
         """
         start_ms = at_ms // _MINUTE_MS * _MINUTE_MS
-        minutes = self._minutes.setdefault(market_index, {})
+        minutes = self._minutes.setdefault(market_index, OrderedDict())
         bar = Candle(
             start_ms,
             *(price,) * 4,
@@ -115,7 +117,20 @@ class CandleStore:
         else:
             minutes[start_ms] = bar
             if len(minutes) > MINUTES_KEPT:
-                del minutes[next(iter(minutes))]
+                minutes.popitem(last=False)
+
+    def add_bar(self, bar: BarTraded) -> None:
+        """Count the trades of a whole bar of a minute, or of several."""
+        start_ms = bar.start_us // 1_000 // _MINUTE_MS * _MINUTE_MS
+        prices = (bar.open, bar.high, bar.low, bar.close)
+        found = Candle(start_ms, *prices, bar.base, bar.quote, 0)
+        minutes = self._minutes.setdefault(bar.market_index, OrderedDict())
+        if start_ms in minutes:
+            minutes[start_ms].absorb(found)
+            return
+        minutes[start_ms] = found
+        if len(minutes) > MINUTES_KEPT:
+            minutes.popitem(last=False)
 
     def read(
         self,
@@ -139,6 +154,10 @@ class CandleStore:
         ]
         return bars[-min(count or MOST_CANDLES, MOST_CANDLES) :]
 
+    def minutes(self, market_index: int) -> tuple[Candle, ...]:
+        """Return every bar of a minute that is kept, oldest first."""
+        return tuple(self._minutes.get(market_index, {}).values())
+
     def newest(
         self, market_index: int, resolution_ms: int, *, since_ms: int | None = None
     ) -> list[Candle]:
@@ -146,7 +165,7 @@ class CandleStore:
 
         None asks for the newest bar alone; there is none before the first trade.
         """
-        minutes = self._minutes.get(market_index, {})
+        minutes = self._minutes.get(market_index)
         if not minutes:
             return []
         if since_ms is None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.protocol.intents import TxType
+from wrappy.venue.account_changes import check_maker_only
 from wrappy.venue.account_settings import (
     KEPT_TYPES,
     leverage_problem,
@@ -18,15 +19,21 @@ from wrappy.venue.account_settings import (
 )
 from wrappy.venue.order_checks import DAY_MS, MIN_EXPIRY_MS, OrderRules
 from wrappy.venue.refusal import Refused, require
+from wrappy.venue.spot_checks import check_perpetual, mode_problem
+from wrappy.venue.sub_accounts import key_problem, key_slot, sub_account_problem
 from wrappy.venue.trading import ATTRIBUTE_MARKET, attribute
+from wrappy.venue.transfers import Transfers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from wrappy.venue.accounts import Account, ApiKey
+    from wrappy.venue.events import Event
     from wrappy.venue.settings import VenueSettings
     from wrappy.venue.trading import TradingFloor
 
+MAX_ACCOUNT_INDEX: Final = (1 << 48) - 2
+MAX_API_KEY_INDEX: Final = 254
 MAX_SCHEDULE_MS: Final = 15 * DAY_MS
 NIL_MARKET: Final = 255
 MAX_SKIPPING_NONCE: Final = (1 << 47) - 1
@@ -43,6 +50,7 @@ class Rules:
         self._settings = settings
         self._floor = floor
         self._orders = orders = OrderRules(settings, floor)
+        self.bands = orders.bands
         self._by_type: dict[int, Callable[[Account, Mapping[str, Any], int], None]] = {
             TxType.CREATE_ORDER: orders.create,
             TxType.CREATE_GROUPED_ORDERS: orders.create_group,
@@ -51,7 +59,32 @@ class Rules:
             TxType.MODIFY_ORDER: orders.modify,
             TxType.UPDATE_LEVERAGE: self._leverage,
             TxType.UPDATE_MARGIN: self._margin,
+            TxType.CHANGE_PUB_KEY: self._change_key,
+            TxType.CREATE_SUB_ACCOUNT: self._open_sub_account,
+            TxType.TRANSFER: self._transfer,
+            TxType.WITHDRAW: self._withdraw,
         }
+        self._transfers = Transfers(settings, floor, _nothing)
+
+    def owner(self, info: Mapping[str, Any], tx_type: int) -> tuple[Account, ApiKey]:
+        """Return who a transaction claims to be from, and with which key slot.
+
+        Raises:
+            Refused: 21102 or 21110 when an index is out of range, 21100 or 21109 when
+                there is no such account or no such key on it.
+        """
+        index, slot = owner_indices(info)
+        require(index is not None and 0 <= index <= MAX_ACCOUNT_INDEX, 21102)
+        require(slot is not None and 0 <= slot <= MAX_API_KEY_INDEX, 21110)
+        account = self._floor.accounts.get(index)
+        if account is None:
+            raise Refused(21100)
+        key = account.api_keys.get(slot)
+        if key is None and tx_type == TxType.CHANGE_PUB_KEY:
+            key = key_slot(self._settings, account, slot)
+        if key is None:
+            raise Refused(21109)
+        return account, key
 
     def check_type(self, tx_type: int) -> None:
         """Refuse transaction types the local exchange does not carry out."""
@@ -71,8 +104,11 @@ class Rules:
             21501,
             f"invalid tx info: ExpiredAt {info['ExpiredAt']} has passed",
         )
+        check_maker_only(account, tx_type, info)
         if tx_type in KEPT_TYPES:
             problem = settings_problem(tx_type, info, now_ms=now_ms)
+            if problem is None and tx_type == TxType.UPDATE_ACCOUNT_CONFIG:
+                problem = mode_problem(account, info["AccountTradingMode"])
             if problem is not None:
                 raise Refused(problem)
         else:
@@ -97,16 +133,42 @@ class Rules:
 
     def _leverage(self, account: Account, info: Mapping[str, Any], now_ms: int) -> None:  # noqa: ARG002 - rules share one form
         market = self._orders.market(info).market
+        check_perpetual(market)
         lowest = market.min_initial_margin_fraction
         problem = leverage_problem(account, info, lowest, self._floor.lot_values)
         if problem is not None:
             raise Refused(problem)
 
     def _margin(self, account: Account, info: Mapping[str, Any], now_ms: int) -> None:  # noqa: ARG002 - rules share one form
-        self._orders.market(info)
+        check_perpetual(self._orders.market(info).market)
         problem = margin_problem(account, info, self._floor.lot_values)
         if problem is not None:
             raise Refused(problem)
+
+    def _change_key(self, account: Account, info: Mapping[str, Any], _: int) -> None:
+        _refuse(key_problem(self._settings, account, info))
+
+    def _open_sub_account(
+        self, account: Account, info: Mapping[str, Any], _: int
+    ) -> None:
+        del info  # it has no fields of its own
+        _refuse(sub_account_problem(self._floor, account))
+
+    def _transfer(self, account: Account, info: Mapping[str, Any], _: int) -> None:
+        _refuse(self._transfers.transfer_problem(account, info))
+
+    def _withdraw(self, account: Account, info: Mapping[str, Any], _: int) -> None:
+        _refuse(self._transfers.withdrawal_problem(account, info))
+
+
+def _nothing(event: Event) -> None:  # pragma: no cover - what judges does not tell
+    # What only judges moves no money.
+    del event
+
+
+def _refuse(problem: int | None) -> None:
+    if problem is not None:
+        raise Refused(problem)
 
 
 def check_nonce(key: ApiKey, info: Mapping[str, Any]) -> None:

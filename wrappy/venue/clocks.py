@@ -43,10 +43,10 @@ class LoopClock:
         skew_us: how far it is ahead of the loop, microseconds.
     """
 
-    def __init__(self, loop_time: Callable[[], float], *, epoch_s: int) -> None:
+    def __init__(self, loop_time: Callable[[], float], *, epoch_s: float) -> None:
         self.skew_us = 0
         self._loop_time = loop_time
-        self._epoch_us = epoch_s * 1_000_000
+        self._epoch_us = round(epoch_s * 1_000_000)
 
     def now_us(self) -> int:
         """Return unix microseconds."""

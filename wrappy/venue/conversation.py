@@ -11,17 +11,16 @@ import msgspec
 
 from wrappy.protocol.channels import parse_channel
 from wrappy.protocol.codes import code_message
-from wrappy.protocol.tiers import WS_INFLIGHT
-from wrappy.venue.answers import (
+from wrappy.venue.broadcast import encode
+from wrappy.venue.exchange import Refused
+from wrappy.venue.faults import Occasion, Subject
+from wrappy.venue.messages import (
     batch_lists,
     json_text,
     receipt_fields,
     subject_of_texts,
     too_nested,
 )
-from wrappy.venue.broadcast import encode
-from wrappy.venue.exchange import Refused
-from wrappy.venue.faults import Occasion, Subject
 from wrappy.venue.outgoing import ABNORMAL, POLICY_VIOLATION, Outgoing, Ping
 from wrappy.venue.sabotage import subject_of_token
 from wrappy.venue.subscriptions import Subscriptions
@@ -140,8 +139,12 @@ class Session:
             elif firing.act == "expire_token":
                 self.drop_expired(None)
 
+    def age_us(self, now_us: int) -> int:
+        """Return for how long the connection has been open."""
+        return now_us - self._opened_us
+
     def _age_ms(self) -> int:
-        return (self._floor.now_us() - self._opened_us) // 1_000
+        return self.age_us(self._floor.now_us()) // 1_000
 
     def say(self, frame: str) -> None:
         """Queue a frame that answers or announces something."""
@@ -243,7 +246,7 @@ class Session:
             if limits.message(self.ip, now=self.heard_us / 1_000_000):
                 self._refuse(_RATE_LIMIT)
                 return
-            if self._in_flight >= WS_INFLIGHT:
+            if self._in_flight >= self._floor.settings.stream_limits.in_flight:
                 self._refuse(_TOO_MANY_IN_FLIGHT)
                 return
             self._in_flight += 1
@@ -379,7 +382,10 @@ class Session:
             text = json_text(info)
             if type(tx_type) is not int:
                 raise Refused(21505)
-            receipt, quota_left = await self._floor.send(tx_type, text)
+            protected = data.get("price_protection") is not False
+            receipt, quota_left = await self._floor.send(
+                tx_type, text, protected=protected
+            )
             self._accepted("jsonapi/sendtx", [receipt.tx_hash])
             told = receipt_fields([receipt], quota_left)
             return {**told, "tx_hash": receipt.tx_hash}

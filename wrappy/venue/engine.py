@@ -13,16 +13,15 @@ from wrappy.errors import ConfigError, UsageError
 from wrappy.protocol.markets import BUNDLED_MARKETS, find_market
 from wrappy.venue.accounts import make_accounts, open_accounts
 from wrappy.venue.answers import Answers
-from wrappy.venue.clocks import SteppedClock, WallClock
+from wrappy.venue.clocks import LoopClock, SteppedClock, WallClock
 from wrappy.venue.exchange import Exchange, Refused
 from wrappy.venue.faults import Faults
 from wrappy.venue.floor import Floor
-from wrappy.venue.flow import SyntheticFlow, merge
 from wrappy.venue.input_log import InputLog, RecordedExchange
+from wrappy.venue.market_life import MarketLife, open_market_life, tape_symbols
 from wrappy.venue.sabotage import Sabotage
 from wrappy.venue.sessions import Sessions
 from wrappy.venue.settings import VenueSettings
-from wrappy.venue.tape import TapeFlow, tape_symbol
 
 if TYPE_CHECKING:
     import os
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from wrappy.venue.settings import FlowKind
 
 _LONGEST_NAP_S = 1.0
+_LONGEST_VIRTUAL_NAP_S = 3_600.0
 _MOST_BACKLOG = 1_000
 _RELIEF_S = 1.0
 _EngineT = TypeVar("_EngineT", bound="Engine")
@@ -51,7 +51,7 @@ class Engine:
     Args:
         seed: seeds accounts, keys and the synthetic market.
         symbols: markets to open; ETH, BTC and SOL by default.
-        tape: recorded market that its own symbol replays; the other symbols stay
+        tape: recorded markets that their own symbols replay; the other symbols stay
             synthetic.
         tier: tier of every account: standard, plus or premium.
         accounts: number of user accounts, at least two.
@@ -63,6 +63,8 @@ class Engine:
             seed, symbols, tape, tier, accounts, verify and flow are then its own.
         save_log: file to write every input to, for `python -m wrappy.venue replay`;
             packed if its name ends in `.gz`.
+        markets: facts of the settings' symbols, in place of the bundled ones; such an
+            exchange saves no log.
 
     Attributes:
         faults: what goes wrong; add rules to it.
@@ -87,7 +89,10 @@ class Engine:
         clock: Clock | None = None,
         settings: VenueSettings | None = None,
         save_log: str | os.PathLike[str] | None = None,
+        markets: Sequence[Market] | None = None,
     ) -> None:
+        if markets is not None and save_log is not None:
+            raise ConfigError("save_log: a log knows the bundled markets only")
         own_flow = None if flow is None or isinstance(flow, str) else flow
         if settings is None:
             path = None if tape is None else Path(tape)
@@ -103,17 +108,25 @@ class Engine:
             )
         self._settings = settings
         self._markets = tuple(
-            find_market(BUNDLED_MARKETS, symbol=symbol) for symbol in settings.symbols
+            find_market(markets or BUNDLED_MARKETS, symbol=symbol)
+            for symbol in settings.symbols
         )
         self._accounts = make_accounts(settings)
         self._clock: Clock = clock or WallClock()
         self._woken = False
         self._nap: asyncio.Future[None] | None = None
-        self._tape: TapeFlow | None = None
-        life = own_flow or self._market_life()
+        self._life = (
+            open_market_life(settings, self._markets)
+            if own_flow is None
+            else MarketLife(own_flow)
+        )
         self._exchange = self._open_exchange(save_log)
         self._floor = Floor(
-            self._exchange, settings, clock=self._clock, flow=life, wake=self._wake
+            self._exchange,
+            settings,
+            clock=self._clock,
+            flow=self._life.flow,
+            wake=self._wake,
         )
         self.faults = Faults(
             settings.seed, record=self._exchange.note, now_us=self._floor.now_us
@@ -136,20 +149,6 @@ class Engine:
         return RecordedExchange(
             settings, self._markets, accounts, now_us=now_us, inputs=inputs
         )
-
-    def _market_life(self) -> Flow | None:
-        settings = self._settings
-        if settings.flow == "none":
-            return None
-        flows: list[Flow] = []
-        taped = None if settings.tape is None else tape_symbol(settings.tape)
-        for market in self._markets:
-            if settings.tape is not None and market.symbol == taped:
-                self._tape = TapeFlow(settings.tape, market)
-                flows.append(self._tape)
-            else:
-                flows.append(SyntheticFlow(market, seed=settings.seed))
-        return merge(flows)
 
     # ------------------------------------------------------------------- facts
 
@@ -192,6 +191,11 @@ class Engine:
     def connections(self) -> int:
         """WebSocket connections that are open now."""
         return len(self.sessions.sessions)
+
+    @property
+    def age_us(self) -> int:
+        """Microseconds since the venue opened, which is what flows count."""
+        return self._floor.now_us() - self._floor.opened_us
 
     # ------------------------------------------------------------- at the desk
 
@@ -296,8 +300,7 @@ class Engine:
         self.sessions.close()
         await self._close()
         self._floor.close()
-        if self._tape is not None:
-            self._tape.close()
+        self._life.close()
         if isinstance(self._exchange, RecordedExchange):
             self._exchange.finish()
         if self._floor.failure is not None:
@@ -312,18 +315,19 @@ class Engine:
     # ------------------------------------------------------------------ pacing
 
     async def _pace(self) -> None:
+        longest_s = _LONGEST_NAP_S
+        if isinstance(self._clock, LoopClock) and self._floor.follows_candles:
+            # Asked in between, it wakes; and a loop's clock does not drift.
+            longest_s = _LONGEST_VIRTUAL_NAP_S
+        clock, run_until = self._clock, self._floor.run_until
         while True:
             self._woken = False
-            now_us = self._clock.now_us()
-            self._floor.run_until(now_us)
-            due_us = self._floor.next_due_us()
-            nap_s = _LONGEST_NAP_S
-            if due_us is not None:
-                nap_s = min(nap_s, (due_us - self._clock.now_us()) / 1_000_000)
+            due_us = run_until(clock.now_us())
+            nap_s = min(longest_s, (due_us - clock.now_us()) / 1_000_000)
             if nap_s <= 0:
                 await asyncio.sleep(0)
-                continue
-            await self._sleep(nap_s)
+            else:
+                await self._sleep(nap_s)
 
     async def _sleep(self, nap_s: float) -> None:
         # Once for every request that is sent: a future and a timer, no task.
@@ -337,6 +341,10 @@ class Engine:
         finally:
             timer.cancel()
             self._nap = None
+
+    def wake(self) -> None:
+        """Look at once what is due: for a flow that others fill."""
+        self._wake()
 
     def _wake(self) -> None:
         self._woken = True
@@ -362,7 +370,7 @@ class Engine:
         target_us = clock.now_us() + round(seconds * 1_000_000)
         while True:
             due_us = self._floor.next_due_us()
-            if due_us is None or due_us > target_us:
+            if due_us > target_us:
                 break
             clock.move_to(max(clock.now_us(), due_us))
             self._floor.run_until(clock.now_us())
@@ -408,5 +416,4 @@ def _symbols(symbols: Sequence[str] | None, tape: Path | None) -> tuple[str, ...
     names = tuple(dict.fromkeys(name.upper() for name in names))
     if tape is None:
         return names
-    taped = tape_symbol(tape)
-    return names if taped in names else (taped, *names)
+    return (*(name for name in tape_symbols(tape) if name not in names), *names)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from wrappy.venue.account_events import (
+    KeyRegistered,
+    MakerOnlyKeysSet,
+    SubAccountOpened,
+    TierChanged,
+    Transferred,
+    Withdrawn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +165,20 @@ class PositionChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelChanged:
+class BalanceChanged:
+    """What a user owns or has locked of a spot market's assets changed."""
+
+    at_us: int
+    account: int
+    market_index: int
+
+    @property
+    def touched(self) -> tuple[int, ...]:
+        """The accounts whose balances changed."""
+        return (self.account,)
+
+
+class LevelChanged(NamedTuple):
     """The total size at one price of a book is now `base` lots; 0 removes it."""
 
     at_us: int
@@ -166,8 +188,7 @@ class LevelChanged:
     base: int
 
 
-@dataclass(frozen=True, slots=True)
-class MarketChanged:
+class MarketChanged(NamedTuple):
     """Mark or index price of a market moved."""
 
     at_us: int
@@ -265,6 +286,27 @@ class Liquidated:
     fee: int
 
 
+class BarTraded(NamedTuple):
+    """The market's own trades of a whole candle, told in one.
+
+    Attributes:
+        at_us: end of the last of them.
+        start_us: time of the first.
+        base: lots.
+        quote: 1e-6 USDC.
+    """
+
+    at_us: int
+    market_index: int
+    start_us: int
+    open: int
+    high: int
+    low: int
+    close: int
+    base: int
+    quote: int
+
+
 Event: TypeAlias = (
     TxAccepted
     | TxRefused
@@ -272,18 +314,25 @@ Event: TypeAlias = (
     | OrderChanged
     | TradeExecuted
     | PositionChanged
+    | BalanceChanged
     | LevelChanged
+    | BarTraded
     | MarketChanged
     | BlockMade
     | FaultFired
     | Announced
     | FundingPaid
     | Liquidated
+    | Transferred
+    | Withdrawn
+    | SubAccountOpened
+    | KeyRegistered
+    | TierChanged
+    | MakerOnlyKeysSet
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SetLevel:
+class SetLevel(NamedTuple):
     """Market life: the flow's own size at one price becomes `base` lots."""
 
     market_index: int
@@ -292,8 +341,7 @@ class SetLevel:
     base: int
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(NamedTuple):
     """Market life: somebody trades up to `base` lots, no worse than `price`.
 
     `print_rest` makes what finds no resting order print as a trade among others
@@ -307,12 +355,89 @@ class Take:
     print_rest: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SetIndexPrice:
+class SetIndexPrice(NamedTuple):
     """Market life: the index price moves to `price` ticks."""
 
     market_index: int
     price: int
 
 
-FlowAction: TypeAlias = SetLevel | Take | SetIndexPrice
+class PrintTrade(NamedTuple):
+    """Market life: a trade of `base` lots took place at `price`, as a tape tells.
+
+    It is one trade, unless users' orders were in its way: those better than its price
+    get their part at their own, those at its price once what waits in front of them
+    has gone. The flow's own levels that were better are taken back: the trade proves
+    that they had gone.
+    """
+
+    market_index: int
+    is_ask: bool
+    price: int
+    base: int
+
+
+class PathPoint(NamedTuple):
+    """Market life: the price went to `price`, and `base` lots were traded on the way.
+
+    Users' orders that it went through get their part of the volume at their own
+    prices. One quote a side, of `depth` lots each, stands at `bid` and `ask` then.
+
+    Attributes:
+        on_touch: whether orders at the very price are traded as well.
+        hold_us: for how long from now takers wait, microseconds: they meet what comes
+            next, not what they saw.
+    """
+
+    market_index: int
+    price: int
+    base: int
+    bid: int
+    ask: int
+    depth: int
+    on_touch: bool = False
+    hold_us: int = 0
+
+
+class PassBar(NamedTuple):
+    """Market life: a whole candle in one, where none of its points reach a user.
+
+    Attributes:
+        length_us: time from its open to its close.
+        points: how many trades it stands for.
+        value: sum of price times lots.
+        bid: quote at its end, and so on, as of a `PathPoint`.
+        ago_us: for how long it has been over.
+        followed: whether another one of the market comes at the same moment.
+    """
+
+    market_index: int
+    length_us: int
+    open: int
+    high: int
+    low: int
+    close: int
+    base: int
+    value: int
+    points: int
+    bid: int
+    ask: int
+    depth: int
+    hold_us: int = 0
+    ago_us: int = 0
+    followed: bool = False
+
+
+class HaltMarket(NamedTuple):
+    """Market life: new orders and changes are refused for `reason` from now on.
+
+    Cancels pass, and what rests stays. An empty reason lets orders in again.
+    """
+
+    market_index: int
+    reason: str
+
+
+FlowAction: TypeAlias = (
+    SetLevel | Take | SetIndexPrice | PrintTrade | PathPoint | PassBar | HaltMarket
+)

@@ -7,11 +7,12 @@ and per key in order of acceptance. No clock, no I/O: the caller brings the time
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from wrappy.model import TimeInForce
 from wrappy.protocol.codes import OK, code_message
+from wrappy.venue.account_changes import change_tier, set_maker_only
 from wrappy.venue.checks import Rules, check_batch, check_nonce, owner_indices
 from wrappy.venue.events import (
     BlockMade,
@@ -19,13 +20,13 @@ from wrappy.venue.events import (
     TxExecuted,
     TxRefused,
 )
-from wrappy.venue.execution import Execution
+from wrappy.venue.execution import Execution, next_wake_us
 from wrappy.venue.flow_orders import FlowOrders
 from wrappy.venue.ledger import EventLog
-from wrappy.venue.order_checks import is_client_order_index
-from wrappy.venue.orders import PENDING_TYPES, created_orders
+from wrappy.venue.nonce_readings import NonceReadings, find_order, takes_liquidity
+from wrappy.venue.orders import created_orders
 from wrappy.venue.records import EXECUTED, FAILED, Receipt, RecordTable, TxRecord
-from wrappy.venue.refusal import Refused
+from wrappy.venue.refusal import GoneOrder, Refused
 from wrappy.venue.trading import TradingFloor
 
 if TYPE_CHECKING:
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "Receipt", "Refused", "TxRecord"]
 
-MAX_ACCOUNT_INDEX: Final = (1 << 48) - 2
-MAX_API_KEY_INDEX: Final = 254
-
 
 class Exchange:
     """Markets, accounts and the queue between the two stages.
@@ -52,6 +50,7 @@ class Exchange:
         settings: how it was set up.
         accounts: by index, the flow's two among them.
         log: everything that happened to users.
+        flow_orders: carries out market life.
     """
 
     def __init__(
@@ -66,9 +65,10 @@ class Exchange:
         self.accounts = accounts
         self.log = EventLog()
         self._floor = TradingFloor(markets, accounts, self._emit)
-        self._flow = FlowOrders(self._floor, self._emit)
+        self.flow_orders = FlowOrders(self._floor, self._emit, settings.queue)
         self._rules = Rules(settings, self._floor)
         self._execution = Execution(settings, self._floor, self._emit, self._push)
+        self._nonces = NonceReadings(settings, accounts, self._rules)
         self._pending: list[Event] = []
         self._queue: list[tuple[int, int, TxRecord | Waiting]] = []
         self._queued = 0
@@ -112,49 +112,29 @@ class Exchange:
     def order(self, account: int, index: int) -> VenueOrder | None:
         """Return an order by COI or order index: resting, or the latest closed one."""
         owner = self.accounts.get(account)
-        if owner is None:
-            return None
-        if is_client_order_index(index):
-            live = owner.by_coi.get(index) if index else None
-            closed = (
-                order
-                for order in reversed(owner.history)
-                if index and order.client_order_index == index
-            )
-        else:
-            live = owner.open_orders.get(index)
-            closed = (
-                order for order in reversed(owner.history) if order.order_index == index
-            )
-        return live if live is not None else next(closed, None)
+        return None if owner is None else find_order(owner, index)
 
     # Stage one
 
-    def check_owner(self, info: Mapping[str, Any]) -> ApiKey:
+    def check_owner(self, info: Mapping[str, Any], tx_type: int = 0) -> ApiKey:
         """Return the key slot that a transaction claims to be signed with.
+
+        A change of key may name a slot that has none yet.
 
         Raises:
             Refused: 21102 or 21110 when an index is out of range, 21100 or 21109 when
                 there is no such account or no such key on it.
         """
-        return self._owner(info)[1]
-
-    def _owner(self, info: Mapping[str, Any]) -> tuple[Account, ApiKey]:
-        index, slot = owner_indices(info)
-        if index is None or not 0 <= index <= MAX_ACCOUNT_INDEX:
-            raise Refused(21102)
-        if slot is None or not 0 <= slot <= MAX_API_KEY_INDEX:
-            raise Refused(21110)
-        account = self.accounts.get(index)
-        if account is None:
-            raise Refused(21100)
-        key = account.api_keys.get(slot)
-        if key is None:
-            raise Refused(21109)
-        return account, key
+        return self._rules.owner(info, tx_type)[1]
 
     def submit(
-        self, tx_type: int, info: Mapping[str, Any], tx_hash: str, *, now_us: int
+        self,
+        tx_type: int,
+        info: Mapping[str, Any],
+        tx_hash: str,
+        *,
+        now_us: int,
+        protected: bool = True,
     ) -> Receipt:
         """Check one transaction and queue it; its nonce is consumed.
 
@@ -163,11 +143,15 @@ class Exchange:
             info: the transaction, its shape and signature already verified.
             tx_hash: its hash.
             now_us: unix microseconds.
+            protected: whether price bands are to be checked.
 
         Raises:
             Refused: stage one said no; nothing was consumed, the log has the refusal.
         """
-        return self._accept([(tx_type, info, tx_hash)], now_us)[0]
+        self._rules.bands.protected = protected
+        item = (tx_type, info, tx_hash)
+        held = self._nonces.hold(item, now_us)
+        return held or self._accept([item], now_us)[0]
 
     def submit_batch(
         self, items: Sequence[tuple[int, Mapping[str, Any], str]], *, now_us: int
@@ -179,7 +163,15 @@ class Exchange:
                 is empty, 21514 too long, 21121 of several keys, 21105 when the
                 nonces do not follow each other. Nothing was consumed.
         """
+        self._rules.bands.protected = True
         return self._accept(items, now_us, batch=True)
+
+    def _let_go(self, record: TxRecord, now_us: int) -> None:
+        # What was held for its turn comes now; a refusal of it is in the log.
+        item = self._nonces.next_held(record)
+        if item is not None:
+            with contextlib.suppress(Refused):
+                self._accept([item], now_us)
 
     def refuse(
         self,
@@ -223,18 +215,21 @@ class Exchange:
             for item in items:
                 tx_type, info, tx_hash = item
                 self._rules.check_type(tx_type)
-                account, key = self._owner(info)
+                account, key = self._rules.owner(info, tx_type)
                 if before is None:
                     times = key.transaction_time_us, key.busy_until_us
                     before = (key, key.nonce, *times)
                 check_nonce(key, info)
-                self._rules.check(account, tx_type, info, now_ms=now_us // 1_000)
+                if self.settings.checks_at == "arrival":
+                    self._rules.check(account, tx_type, info, now_ms=now_us // 1_000)
                 records.append(self._take(account, key, item, now_us))
         except Refused as refusal:
             for record in records:
                 self._unqueue(record)
             if before is not None:
                 key, key.nonce, key.transaction_time_us, key.busy_until_us = before
+                if isinstance(refusal, GoneOrder) and not batch:
+                    key.nonce += self.settings.gone_order == "consume"
             tx_type, info, tx_hash = item
             self.refuse(
                 refusal, now_us=now_us, tx_type=tx_type, info=info, tx_hash=tx_hash
@@ -242,6 +237,7 @@ class Exchange:
             raise
         for record in records:
             self._keep(record)
+        self._let_go(records[-1], now_us)
         return [Receipt(record.tx_hash, record.execute_at_us) for record in records]
 
     def _take(
@@ -255,14 +251,17 @@ class Exchange:
         tx_type, info, tx_hash = item
         tier = account.tier
         orders = created_orders(tx_type, info)
-        takes = any(
-            order["TimeInForce"] == TimeInForce.IMMEDIATE_OR_CANCEL
-            and order["Type"] not in PENDING_TYPES
-            for order in orders
-        )
+        takes = takes_liquidity(self.settings, self._floor.markets, orders)
         delay_ms = tier.taker_delay_ms if takes else tier.maker_delay_ms
         # What is sent later on a key never overtakes what was sent earlier.
         execute_at_us = max(now_us + delay_ms * 1_000, key.busy_until_us)
+        held_us = 0
+        if takes:
+            until_us = self.flow_orders.held_until(orders[0]["MarketIndex"])
+            held_us = max(0, until_us - execute_at_us)
+            execute_at_us += held_us
+        if key.api_key_index not in account.api_keys:
+            account.profile.coming_keys[key.api_key_index] = key
         key.nonce = info["Nonce"] + 1
         key.transaction_time_us = now_us
         key.busy_until_us = execute_at_us
@@ -280,6 +279,7 @@ class Exchange:
             info=info,
             queued_us=now_us,
             execute_at_us=execute_at_us,
+            held_us=held_us,
         )
 
     def _unqueue(self, record: TxRecord) -> None:
@@ -329,6 +329,27 @@ class Exchange:
         """Consume nonces of a key as if somebody else had used it."""
         self.accounts[account].api_keys[api_key_index].nonce += count
 
+    def change_tier(self, account: int, name: str, *, now_us: int) -> None:
+        """Move all accounts of that account's owner to another tier, at once.
+
+        Raises:
+            Refused: 62002 to 62006, it may not be.
+        """
+        self._run_due(now_us)
+        own = self.accounts[account]
+        self._emit(change_tier(self.settings, self.accounts, own, name, now_us))
+
+    def set_maker_only(
+        self, account: int, api_key_indexes: Sequence[int], *, now_us: int
+    ) -> None:
+        """Say which keys of an account may only make; all others may do everything.
+
+        Raises:
+            Refused: it may not be.
+        """
+        self._run_due(now_us)
+        self._emit(set_maker_only(self.accounts[account], api_key_indexes, now_us))
+
     def note(self, event: Event) -> None:
         """Write something into the log that happened outside; no stream is told."""
         self.log.append(event)
@@ -340,6 +361,10 @@ class Exchange:
         if self._queue:
             return min(self._queue[0][0], self._next_block_us)
         return self._next_block_us
+
+    def next_wake_us(self) -> int | None:
+        """Return when something but a block or an idle minute is due next, or None."""
+        return next_wake_us(self._queue, self.markets.values())
 
     def advance(self, now_us: int) -> list[Event]:
         """Execute what is due up to `now_us`; return all events since the last call.
@@ -353,10 +378,12 @@ class Exchange:
         """Carry out market life at `now_us`, after what was due before it."""
         self._run_due(now_us)
         touched: dict[int, MarketState] = {}
+        floor, apply = self._floor, self.flow_orders.apply
         for action in actions:
-            state = self._flow.apply(action, now_us=now_us)
-            touched[state.index] = state
-            self._execution.follow_up(now_us)
+            touched[action.market_index] = apply(action, now_us=now_us)
+            # Hardly ever: asked here, many thousand calls a second are saved.
+            if floor.ended or floor.turned:
+                self._execution.follow_up(now_us)
         self._execution.carry_on(now_us, touched.values())
 
     def drain(self) -> list[Event]:
@@ -392,15 +419,17 @@ class Exchange:
 
     def _execute(self, record: TxRecord, at_us: int) -> None:
         self._unqueue(record)
-        if record.info["ExpiredAt"] * 1_000 <= at_us:
+        refusal = self._nonces.failure(record, self._queue, at_us)
+        if refusal is not None:
             record.status = FAILED
-            record.code = 21501
-            record.message = "invalid tx info: ExpiredAt has passed"
+            record.code, record.message = refusal.code, refusal.message
         else:
             code = self._execution.carry_out(record, at_us)
             record.status = EXECUTED
             record.code = 0 if code == OK else code
             record.message = code_message(record.code)
+            order = self.order(record.account, record.order_index)
+            self._nonces.carried_out(record, order, self._queue)
         self._executed += 1
         record.sequence_index = self._executed
         self._records.executed(record)

@@ -19,7 +19,10 @@ from wrappy.venue.funding import MINUTE_US, Funding
 from wrappy.venue.liquidation import Liquidations
 from wrappy.venue.order_entry import OrderEntry
 from wrappy.venue.orders import VenueOrder
+from wrappy.venue.spot_checks import mode_problem
+from wrappy.venue.sub_accounts import Ownership
 from wrappy.venue.trading import ATTRIBUTE_MARKET, attribute
+from wrappy.venue.transfers import Transfers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -54,6 +57,20 @@ Waiting: TypeAlias = ScheduledCancel | VenueOrder | FundingMinute
 """What may ask to be woken at a time."""
 
 
+def next_wake_us(
+    queue: Iterable[tuple[int, int, object]], states: Iterable[MarketState]
+) -> int | None:
+    """Return the first time in a queue at which something happens, or None.
+
+    Minutes of funding are nothing while no market has an index price.
+    """
+    idle = not any(state.index_price for state in states)
+    return min(
+        [at for at, _, it in queue if not (idle and isinstance(it, FundingMinute))],
+        default=None,
+    )
+
+
 class Execution:
     """Carries out accepted transactions on a trading floor.
 
@@ -78,6 +95,14 @@ class Execution:
         self._entry = OrderEntry(settings, floor, self._conditionals)
         self._funding = Funding(floor, emit) if settings.funding else None
         self._liquidations = Liquidations(floor, emit) if settings.liquidation else None
+        transfers = Transfers(settings, floor, emit)
+        ownership = Ownership(settings, floor, emit)
+        self._about_accounts: dict[int, Callable[[TxRecord, int], int]] = {
+            TxType.TRANSFER: transfers.carry_out,
+            TxType.WITHDRAW: transfers.carry_out,
+            TxType.CREATE_SUB_ACCOUNT: ownership.open_sub_account,
+            TxType.CHANGE_PUB_KEY: ownership.register_key,
+        }
 
     def carry_out(self, record: TxRecord, at_us: int) -> int:
         """Do what a transaction asks for; return 200, or why nothing was done.
@@ -100,6 +125,9 @@ class Execution:
         if tx_type == TxType.CANCEL_ALL_ORDERS:
             self._cancel_all(account, info, at_us)
             return OK
+        by_type = self._about_accounts.get(tx_type)
+        if by_type is not None:
+            return by_type(record, at_us)
         return self._set(account, tx_type, info, at_us)
 
     def _set(
@@ -113,6 +141,8 @@ class Execution:
             problem = leverage_problem(account, info, lowest, self._floor.lot_values)
         elif tx_type == TxType.UPDATE_MARGIN:
             problem = margin_problem(account, info, self._floor.lot_values)
+        elif tx_type == TxType.UPDATE_ACCOUNT_CONFIG:
+            problem = mode_problem(account, info["AccountTradingMode"])
         if problem is not None:
             return problem
         apply_settings(account, tx_type, info)

@@ -6,13 +6,16 @@ calls `run_until`, and everything due happens in order.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from wrappy.protocol.intents import TxType
 from wrappy.protocol.tiers import QUOTA_EXHAUSTED_WORDS
+from wrappy.venue.candle_flow import CandleFlow
 from wrappy.venue.candles import CandleStore
 from wrappy.venue.clocks import LoopClock, SteppedClock
-from wrappy.venue.events import Announced, TradeExecuted
+from wrappy.venue.events import Announced, BarTraded, TradeExecuted
 from wrappy.venue.exchange import Refused
+from wrappy.venue.flow import MergedFlow
 from wrappy.venue.gate import Gate
 from wrappy.venue.limits import RequestLimits, VolumeQuota
 from wrappy.venue.orders import DELEVERAGE_TRADE
@@ -23,13 +26,16 @@ if TYPE_CHECKING:
 
     from wrappy.venue.accounts import Account
     from wrappy.venue.clocks import Clock
-    from wrappy.venue.events import Event
+    from wrappy.venue.events import Event, PassBar
     from wrappy.venue.exchange import Exchange, Receipt
     from wrappy.venue.flow import Flow
     from wrappy.venue.read_only_tokens import ReadOnlyTokens
     from wrappy.venue.settings import VenueSettings
 
 TOO_MANY_REQUESTS = 23000
+_MOST_BARS: Final = 1_000
+_NO_CLOSES: Final[Mapping[int, int]] = {}
+TOO_MANY_WITHDRAWALS = 23004
 
 
 class Audience(Protocol):
@@ -41,6 +47,10 @@ class Audience(Protocol):
 
     def due_us(self) -> int | None:
         """Return when `flush` is to be called next, or None."""
+        ...
+
+    def hears_markets(self) -> bool:
+        """Return whether anybody listens to what happens in markets."""
         ...
 
     def flush(self, now_us: int) -> None:
@@ -76,14 +86,20 @@ class Floor:
         self.settings = settings
         self.clock = clock
         self.candles = CandleStore()
+        self.mark_candles = CandleStore()
         self.limits = (
-            RequestLimits(settings.tier_named(settings.tier))
+            RequestLimits(settings.tier_named(settings.tier), settings)
             if settings.enforce_limits
             else None
         )
-        self.quota = VolumeQuota(enforced=settings.enforce_limits)
+        self.quota = VolumeQuota(
+            enforced=settings.enforce_limits, rules=settings.volume_quota
+        )
         self.failure: BaseException | None = None
         self._flow = flow
+        self._bars = flow if isinstance(flow, (CandleFlow, MergedFlow)) else None
+        if isinstance(flow, MergedFlow) and not flow.has_candles:
+            self._bars = None
         self._wake = wake
         self._start_us = self._at_us = clock.now_us()
         self._gate = Gate(
@@ -95,6 +111,11 @@ class Floor:
         )
         self._audience: Audience | None = None
         self._announced = 0
+
+    @property
+    def follows_candles(self) -> bool:
+        """Whether the market's life is candles, which may be passed as a whole."""
+        return self._bars is not None
 
     def attach(self, audience: Audience) -> None:
         """Let `audience` hear what happens from now on."""
@@ -110,25 +131,129 @@ class Floor:
 
     # -------------------------------------------------------------------- time
 
+    @property
+    def opened_us(self) -> int:
+        """When the venue opened, unix microseconds."""
+        return self._start_us
+
+    def change_tier(self, account: Account, name: str) -> None:
+        """Move all accounts of that account's owner to another tier, at once.
+
+        Raises:
+            Refused: it may not be.
+        """
+        self.exchange.change_tier(account.index, name, now_us=self._arrive())
+        self._tell(self.exchange.drain())
+
+    def set_maker_only(self, account: Account, slots: Sequence[int]) -> None:
+        """Say which keys of an account may only make.
+
+        Raises:
+            Refused: it may not be.
+        """
+        now_us = self._arrive()
+        self.exchange.set_maker_only(account.index, slots, now_us=now_us)
+        self._tell(self.exchange.drain())
+
     def now_us(self) -> int:
         """Return venue time, unix microseconds."""
         return self.clock.now_us()
 
-    def next_due_us(self) -> int | None:
-        """Return when something happens next by itself, or None if nothing will."""
-        dues = [self.exchange.next_due_us(), self._flow_due_us()]
+    def next_due_us(self) -> int:
+        """Return when something happens next that anybody could notice.
+
+        That is every block, but for a market that follows candles: while a candle
+        reaches nobody and nobody hears of the market, it is its close.
+        """
+        if self._bars is not None and not self._is_heard():
+            bar = self._next_bar()
+            if bar is not None:
+                return bar[0]
+        return self._due_us()
+
+    def _is_heard(self) -> bool:
+        return self._audience is not None and self._audience.hears_markets()
+
+    def _next_bar(
+        self, until_us: int | None = None, closes: Mapping[int, int] = _NO_CLOSES
+    ) -> tuple[int, PassBar] | None:
+        # The next candle and the time of its close, if it can be passed as a whole.
+        found = None if self._bars is None else self._bars.bar()
+        if found is None:
+            return None
+        close_us, bar = self._start_us + found[0], found[1]
+        if until_us is not None and close_us > until_us:
+            return None
+        wake_us = self.exchange.next_wake_us()
+        if wake_us is not None and wake_us <= close_us:
+            return None
+        return (
+            (close_us, bar) if self.exchange.flow_orders.passes(bar, closes) else None
+        )
+
+    def _pass_bars(self, now_us: int) -> bool:
+        # Returns whether there was one: what comes next has to be looked at anew.
+        if self._bars is None or self._is_heard():
+            return False
+        found: list[tuple[int, PassBar]] = []
+        closes: dict[int, int] = {}
+        while len(found) < _MOST_BARS:
+            following = self._next_bar(now_us, closes)
+            if following is None:
+                break
+            self._bars.pass_bar()
+            found.append(following)
+            closes[following[1].market_index] = following[1].close
+        if not found:
+            return False
+        self._at_us = close_us = max(self._at_us, found[-1][0])
+        newest = {bar.market_index: at for at, (_, bar) in enumerate(found)}
+        bars = [
+            bar._replace(
+                ago_us=close_us - at_us, followed=newest[bar.market_index] != at
+            )
+            for at, (at_us, bar) in enumerate(found)
+        ]
+        self.exchange.apply_flow(bars, now_us=close_us)
+        self._tell(self.exchange.drain())
+        return True
+
+    def _due_us(self) -> int:
+        due = self.exchange.next_due_us()
+        if self._bars is not None and not self._is_heard():
+            # Blocks alone change nothing that is seen: they are made when asked for.
+            wake_us = self.exchange.next_wake_us()
+            due = due if wake_us is None else wake_us
+        flow_due = self._flow_due_us()
+        if flow_due is not None and flow_due < due:
+            due = flow_due
         if self._audience is not None:
-            dues.append(self._audience.due_us())
-        known = [due for due in dues if due is not None]
-        return min(known) if known else None
+            told_due = self._audience.due_us()
+            if told_due is not None and told_due < due:
+                return told_due
+        return due
 
     def _flow_due_us(self) -> int | None:
         offset = None if self._flow is None else self._flow.next_at_us()
         return None if offset is None else self._start_us + offset
 
-    def run_until(self, now_us: int) -> None:
-        """Let everything happen that is due up to `now_us`, in order."""
-        while (due := self.next_due_us()) is not None and due <= now_us:
+    def run_until(self, now_us: int) -> int:
+        """Let everything happen that is due up to `now_us`, in order.
+
+        Returns:
+            When something happens next by itself, unix microseconds.
+        """
+        while True:
+            if self._bars is not None and self._pass_bars(now_us):
+                continue
+            due = self._due_us()
+            if due > now_us:
+                break
+            if self._bars is not None and self.exchange.next_wake_us() == due:
+                # Before what the flow has at the same time, which may then be passed.
+                self._at_us = max(self._at_us, due)
+                self._tell(self.exchange.advance(self._at_us))
+                continue
             # A due time in the past is one that came up late: time stands still
             # for it, but does not go back.
             self._at_us = max(self._at_us, due)
@@ -142,6 +267,10 @@ class Floor:
                 )
             self._tell(self.exchange.advance(self._at_us))
         self._at_us = max(self._at_us, now_us)
+        if self._bars is None:
+            return due
+        self._tell(self.exchange.advance(self._at_us))
+        return self.next_due_us()
 
     def _flush(self, due_us: int) -> None:
         if self._audience is None:
@@ -160,10 +289,14 @@ class Floor:
             self._tell(self.exchange.drain())
         else:
             self.run_until(self.now_us())
+            if self._bars is not None:
+                self._wake()  # within a candle that was to be passed
 
     def _tell(self, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, TradeExecuted):
+            if isinstance(event, BarTraded):
+                self.candles.add_bar(event)
+            elif isinstance(event, TradeExecuted):
                 if event.trade.kind == DELEVERAGE_TRADE:
                     continue  # outside the market
                 self.candles.add(event.trade)
@@ -183,23 +316,29 @@ class Floor:
         if self.limits is None:
             return
         owner, now = (account.l1_address, account.tier), self._now_s()
-        if self.limits.send(owner, now=now):
+        if self.limits.send(owner, now=now, count=len(tx_types)):
             raise Refused(TOO_MANY_REQUESTS)
+        crowded = self.limits.crowded(account.l1_address, tx_types, now=now)
+        if crowded is not None:
+            withdraws = crowded == TxType.WITHDRAW
+            raise Refused(TOO_MANY_WITHDRAWALS if withdraws else TOO_MANY_REQUESTS)
         if account.tier.has_volume_quota and not self.quota.has_room(
             account.l1_address, tx_types, now=now
         ):
-            raise Refused(TOO_MANY_REQUESTS, QUOTA_EXHAUSTED_WORDS)
+            raise Refused(self.settings.volume_quota.code, QUOTA_EXHAUSTED_WORDS)
 
     def _now_s(self) -> float:
         return self.now_us() / 1_000_000
 
-    async def send(self, tx_type: int, tx_info: str) -> tuple[Receipt, int | None]:
+    async def send(
+        self, tx_type: int, tx_info: str, *, protected: bool = True
+    ) -> tuple[Receipt, int | None]:
         """Send one transaction; return its receipt and the volume quota left.
 
         Raises:
             Refused: it is not accepted.
         """
-        account, receipt = await self._gate.send(tx_type, tx_info)
+        account, receipt = await self._gate.send(tx_type, tx_info, protected=protected)
         return receipt, self._sent(account, [tx_type])
 
     async def send_batch(
@@ -217,7 +356,8 @@ class Floor:
         self._tell(self.exchange.drain())
         self._wake()
         if not account.tier.has_volume_quota:
-            return None
+            shown = self.settings.volume_quota.shown_to_all
+            return self.quota.spend(account.l1_address, 0) if shown else None
         return self.quota.charge(account.l1_address, tx_types, now=self._now_s())
 
     async def authenticate(self, token: str, account_index: int) -> int:

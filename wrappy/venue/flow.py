@@ -14,13 +14,24 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final, Protocol
 
 from wrappy.errors import ConfigError
+from wrappy.venue.candle_flow import CandleFlow
 from wrappy.venue.events import SetIndexPrice, SetLevel, Take
+from wrappy.venue.flow_settings import DEFAULT_VOLATILITY, FlowSettings
+from wrappy.venue.price_walk import (
+    AnchoredWalk,
+    GeometricWalk,
+    HawkesArrivals,
+    Jumps,
+    PoissonArrivals,
+    RevertingWalk,
+    exponential,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wrappy.model import Market
-    from wrappy.venue.events import FlowAction
+    from wrappy.venue.events import FlowAction, PassBar
 
 DEFAULT_PRICES: Final[dict[str, Decimal]] = {
     "ETH": Decimal("3100.00"),
@@ -30,14 +41,25 @@ DEFAULT_PRICES: Final[dict[str, Decimal]] = {
     "BNB": Decimal("650.0000"),
     "AAVE": Decimal("250.000"),
     "AAPL": Decimal("230.000"),
+    "ETH/USDC": Decimal("3100.00"),
+    "LIT/USDC": Decimal("2.0000"),
+    "LINK/USDC": Decimal("14.00000"),
+    "UNI/USDC": Decimal("6.0000"),
+    "AAVE/USDC": Decimal("250.000"),
+    "SKY/USDC": Decimal("0.060000"),
+    "LDO/USDC": Decimal("0.80000"),
+    "XAUT/USDC": Decimal("4100.00"),
+    "LIT": Decimal("2.0000"),
+    "LINK": Decimal("18.00000"),
+    "UNI": Decimal("8.0000"),
+    "SKY": Decimal("0.070000"),
+    "LDO": Decimal("1.00000"),
+    "XAUT": Decimal("4200.00"),
 }
-"""USDC at which a synthetic market opens, by symbol."""
+"""USDC at which a synthetic market opens, by symbol; a spot market by its asset's."""
 
 FALLBACK_PRICE: Final = Decimal(100)
 """USDC at which a symbol without an entry opens."""
-
-DEFAULT_VOLATILITY: Final = 0.4
-"""Standard deviation of a year's returns."""
 
 BOOK_LEVELS: Final = 18
 """Price levels a side."""
@@ -47,15 +69,8 @@ HIGHEST_PRICE: Final = 2**31
 """Ticks between which a market can open: room for `BOOK_LEVELS` on either side, in
 the 32 bits that a price has on the wire."""
 
-EVENT_RATES: Final = (0.001, 1_000_000.0)
-VOLATILITIES: Final = (0.0, 10.0)
-"""Smallest and largest events a second and volatility."""
-
-_YEAR_S: Final = 365 * 86_400.0
 _INDEX_INTERVAL_US: Final = 500_000
 _STEP_FRACTION: Final = 1e-5  # distance between levels, as a part of the price
-_REVERSION_PER_S: Final = 1 / 900  # how fast the fair price returns to its anchor
-_ANCHOR_PER_S: Final = 1 / 7_200  # how fast the anchor follows
 _BEST_LEVEL_USDC: Final = 20_000.0
 _LEVEL_GROWTH: Final = 0.15  # a level is this much larger than the best, per rank
 _TAKER_USDC: Final = 4_000.0
@@ -80,19 +95,19 @@ class Flow(Protocol):
 class SyntheticFlow:
     """A random market that never ends: equal arguments, equal actions.
 
-    A fair price wanders with the given volatility and is drawn weakly to a slow
-    anchor. Around it stands a ladder of levels that grow away from the price; some
-    are resized at every event, eaten ones come back at the next. Takers of
-    exponential size come on both sides, and a few sweep several levels.
-    The first step, at 0, opens the market: index price, full book, one small trade
-    each way.
+    A fair price wanders, by default drawn weakly to a slow anchor. Around it stands a
+    ladder of levels that grow away from the price; some are resized at every event,
+    eaten ones come back at the next. Takers of exponential size come on both sides,
+    and a few sweep several levels. The first step, at 0, opens the market: index
+    price, full book, one small trade each way.
 
     Args:
         market: scales and smallest size; also part of the seed.
-        seed: chooses the market's course.
+        seed: chooses the market's course, unless `like` has a seed of its own.
         start_price: opening price in USDC; by symbol when None.
         events_per_s: mean number of events a second, 0.001 to 1,000,000.
         volatility: standard deviation of a year's returns, 0 to 10.
+        like: the whole character of the market, instead of the three above.
 
     Raises:
         ConfigError: a rate or a price that cannot work.
@@ -106,23 +121,46 @@ class SyntheticFlow:
         start_price: Decimal | None = None,
         events_per_s: float = 10.0,
         volatility: float = DEFAULT_VOLATILITY,
+        like: FlowSettings | None = None,
     ) -> None:
-        _check("events_per_s", events_per_s, EVENT_RATES)
-        _check("volatility", volatility, VOLATILITIES)
-        opening = _ticks(market, start_price)
+        like = like or FlowSettings(
+            start_price=start_price, events_per_s=events_per_s, volatility=volatility
+        )
+        opening = _ticks(market, like.start_price)
+        chosen = seed if like.seed is None else like.seed
         self._market = market
         # Text seeds are hashed with SHA-512, so they mean the same everywhere.
-        self._random = random.Random(f"{market.symbol} {market.market_id} {seed}")
-        self._mean_wait_us = 1_000_000 / events_per_s
-        self._volatility_per_s = volatility / math.sqrt(_YEAR_S)
+        self._random = random.Random(f"{market.symbol} {market.market_id} {chosen}")
         self._fair = float(opening)
-        self._anchor = self._fair
+        self._walk = self._course(like)
+        self._jumps = Jumps(self._random, like.jumps_per_day, like.jump_size)
+        self._arrivals = self._clock(like)
+        # In bursts every event is news: the price then moves by events.
+        self._event_s = 1.0 / like.events_per_s if like.clustering else None
         self._grid = max(1, round(opening * _STEP_FRACTION))
         self._shown: tuple[dict[int, int], dict[int, int]] = ({}, {})  # bids, asks
         self._eaten: tuple[set[int], set[int]] = (set(), set())
         self._at_us = 0
         self._last_us: int | None = None
         self._index_due_us = 0
+
+    def _course(
+        self, like: FlowSettings
+    ) -> AnchoredWalk | GeometricWalk | RevertingWalk:
+        if like.process == "gbm":
+            return GeometricWalk(self._random, like.volatility)
+        if like.process == "ou":
+            return RevertingWalk(
+                self._random, self._fair, like.volatility, like.half_life_s
+            )
+        return AnchoredWalk(self._random, self._fair, like.volatility)
+
+    def _clock(self, like: FlowSettings) -> PoissonArrivals | HawkesArrivals:
+        if not like.clustering:
+            return PoissonArrivals(self._random, like.events_per_s)
+        return HawkesArrivals(
+            self._random, like.events_per_s, like.clustering, like.clustering_s
+        )
 
     def next_at_us(self) -> int:
         """Return when the next event takes place; there always is one."""
@@ -138,7 +176,7 @@ class SyntheticFlow:
                 self._event(actions, self._at_us - self._last_us)
             self._last_us = self._at_us
             # A microsecond at least: a due time never repeats.
-            self._at_us += max(1, round(self._exponential(self._mean_wait_us)))
+            self._at_us += max(1, round(self._arrivals.wait_us()))
         return actions
 
     def _open(self, actions: list[FlowAction]) -> None:
@@ -153,7 +191,7 @@ class SyntheticFlow:
         self._requote(actions)
         if self._random.random() < _TAKER_SHARE:
             is_ask = self._random.random() < 0.5  # noqa: PLR2004 - a fair coin
-            usdc = self._exponential(_TAKER_USDC)
+            usdc = exponential(self._random, _TAKER_USDC)
             if self._random.random() < _SWEEP_SHARE:
                 usdc *= _SWEEP_FACTOR
             self._take(actions, is_ask=is_ask, base=self._lots(usdc))
@@ -161,13 +199,13 @@ class SyntheticFlow:
             self._quote_index(actions)
 
     def _move_fair(self, seconds: float) -> None:
-        shock = self._normal() * self._volatility_per_s * math.sqrt(seconds)
-        pull = (self._anchor - self._fair) * min(1.0, _REVERSION_PER_S * seconds)
-        moved = self._fair * (1.0 + shock) + pull
+        if self._event_s is not None:
+            seconds = self._event_s
+        moved = self._walk.move(self._fair, seconds) * self._jumps.factor(seconds)
         # The ladder needs room below the price, however far the walk goes.
         lowest = float(self._grid * (BOOK_LEVELS + 2))
         self._fair = min(max(moved, lowest), float(HIGHEST_PRICE))
-        self._anchor += (self._fair - self._anchor) * min(1.0, _ANCHOR_PER_S * seconds)
+        self._walk.moved(self._fair, seconds)
 
     def _requote(self, actions: list[FlowAction]) -> None:
         # Removals of both sides come first: a quote never meets a stale one.
@@ -225,16 +263,6 @@ class SyntheticFlow:
         units = usdc * market.price_scale / self._fair
         return max(1, market.min_base_amount, int(units * market.size_scale))
 
-    # Only `random()` is promised to give the same numbers on every Python version,
-    # so the distributions are made of it here.
-
-    def _exponential(self, mean: float) -> float:
-        return -mean * math.log(1.0 - self._random.random())
-
-    def _normal(self) -> float:
-        radius = math.sqrt(self._exponential(2.0))
-        return radius * math.cos(math.tau * self._random.random())
-
 
 class MergedFlow:
     """Several flows as one, their actions in the order of their times.
@@ -268,6 +296,26 @@ class MergedFlow:
                 heappush(self._due, (next_us, position))
         return actions
 
+    @property
+    def has_candles(self) -> bool:
+        """Whether one of the flows plays candles."""
+        return any(isinstance(flow, CandleFlow) for flow in self._flows)
+
+    def bar(self) -> tuple[int, PassBar] | None:
+        """Return the whole candle that is next, if the next flow plays candles."""
+        flow = self._flows[self._due[0][1]] if self._due else None
+        return flow.bar() if isinstance(flow, CandleFlow) else None
+
+    def pass_bar(self) -> None:
+        """Leave out the candle that is next: it was played as a whole."""
+        _, position = heappop(self._due)
+        flow = self._flows[position]
+        if isinstance(flow, CandleFlow):
+            flow.pass_bar()
+        next_us = flow.next_at_us()
+        if next_us is not None:
+            heappush(self._due, (next_us, position))
+
 
 def merge(flows: Iterable[Flow]) -> Flow:
     """Return one flow that plays all of `flows`, usually one for each market."""
@@ -277,7 +325,7 @@ def merge(flows: Iterable[Flow]) -> Flow:
 def _ticks(market: Market, start_price: Decimal | None) -> int:
     price = start_price
     if price is None:
-        price = DEFAULT_PRICES.get(market.symbol, FALLBACK_PRICE)
+        price = DEFAULT_PRICES.get(market.base_symbol, FALLBACK_PRICE)
     if not price.is_finite():
         raise ConfigError(f"start_price: {price} is not a number")
     scaled = price.scaleb(market.price_decimals).to_integral_value(ROUND_HALF_UP)
@@ -287,9 +335,3 @@ def _ticks(market: Market, start_price: Decimal | None) -> int:
             f"ticks of {market.tick_size} of {market.symbol}"
         )
     return int(scaled)
-
-
-def _check(name: str, value: float, limits: tuple[float, float]) -> None:
-    lowest, highest = limits
-    if not lowest <= value <= highest:
-        raise ConfigError(f"{name}: {value!r} is not within {lowest:g} and {highest:g}")

@@ -1,4 +1,10 @@
-"""Market life at the book: the flow's wishes become orders of its own accounts."""
+"""Market life at the book: the flow's wishes become orders of its own accounts.
+
+Where users' orders stand among the flow's is a choice of three. `risk-averse`: what a
+level loses goes from its back, so users advance by trades alone, or when nothing
+behind them is left to go. `prob`: what a level loses goes from all of it in
+proportion, before and behind users. `front`: users stand before the flow.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +13,54 @@ from typing import TYPE_CHECKING
 
 from wrappy._core.matching import RESTED, Fill
 from wrappy.venue.accounts import FLOW_MAKER, FLOW_TAKER
-from wrappy.venue.events import MarketChanged, SetLevel, Take
+from wrappy.venue.events import (
+    BarTraded,
+    HaltMarket,
+    MarketChanged,
+    PassBar,
+    PathPoint,
+    PrintTrade,
+    SetIndexPrice,
+    SetLevel,
+    Take,
+)
+from wrappy.venue.margin import health_of, part_of
 from wrappy.venue.orders import VenueOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from wrappy._core.matching import BookOrder
     from wrappy.venue.events import Event, FlowAction
     from wrappy.venue.market_state import MarketState
+    from wrappy.venue.settings import QueueModel
     from wrappy.venue.trading import TradingFloor
 
 
 class FlowOrders:
-    """Carries out the flow's actions on a trading floor."""
+    """Carries out the flow's actions on a trading floor.
 
-    def __init__(self, floor: TradingFloor, emit: Callable[[Event], None]) -> None:
+    Args:
+        floor: books and balances.
+        emit: takes what happened.
+        queue: where users' orders stand among the flow's at their price.
+    """
+
+    def __init__(
+        self,
+        floor: TradingFloor,
+        emit: Callable[[Event], None],
+        queue: QueueModel = "risk-averse",
+    ) -> None:
         self._floor = floor
         self._emit = emit
+        self._queue = queue
+        self._quotes: dict[tuple[int, bool], VenueOrder] = {}
+        self._held_until: dict[int, int] = {}
+
+    def held_until(self, market_index: int) -> int:
+        """Return until when takers wait in a market, unix microseconds, or 0."""
+        return self._held_until.get(market_index, 0)
 
     def apply(self, action: FlowAction, *, now_us: int) -> MarketState:
         """Carry out one act of market life; return the market it touched."""
@@ -32,13 +69,26 @@ class FlowOrders:
             self._set_level(state, action, now_us)
         elif isinstance(action, Take):
             self._take(state, action, now_us)
-        elif action.price != state.index_price:
-            state.index_price = action.price
-            self._emit(MarketChanged(now_us, state.index))
+        elif isinstance(action, SetIndexPrice):
+            if action.price != state.index_price:
+                state.index_price = action.price
+                self._emit(MarketChanged(now_us, state.index))
+        elif isinstance(action, HaltMarket):
+            state.halted = action.reason
+        elif isinstance(action, PathPoint):
+            self._go_to(state, action, now_us)
+        elif isinstance(action, PassBar):
+            self._pass_bar(state, action, now_us)
+        else:
+            self._print_trade(state, action, now_us)
         return state
 
     def _flow_order(
-        self, state: MarketState, owner: int, action: SetLevel | Take, base: int
+        self,
+        state: MarketState,
+        owner: int,
+        action: SetLevel | Take | PrintTrade,
+        base: int,
     ) -> VenueOrder:
         return VenueOrder(
             order_index=state.new_order_index(is_ask=action.is_ask),
@@ -47,7 +97,7 @@ class FlowOrders:
             is_ask=action.is_ask,
             price=action.price,
             remaining=base,
-            time_in_force=0 if isinstance(action, Take) else 1,
+            time_in_force=1 if isinstance(action, SetLevel) else 0,
             market_index=state.index,
             initial_base=base,
         )
@@ -59,6 +109,8 @@ class FlowOrders:
         if queue:
             queue = [order for order in queue if order.remaining]
             missing -= sum([order.remaining for order in queue])
+        if missing < 0 and self._queue == "prob":
+            missing += self._shrink_evenly(state, queue, -missing)
         while missing < 0:
             # From the back: what users wait behind goes only by trades.
             last = queue.pop()
@@ -78,6 +130,20 @@ class FlowOrders:
         else:
             state.flow_levels.pop(key, None)
 
+    @staticmethod
+    def _shrink_evenly(state: MarketState, queue: list[VenueOrder], lots: int) -> int:
+        # Rounded down for each; returns what went. The rest goes from the back.
+        whole = sum([order.remaining for order in queue])
+        gone = 0
+        for order in list(queue):
+            part = order.remaining * lots // whole
+            if part:
+                state.engine.reduce(order.order_index, part)
+                gone += part
+            if not order.remaining:
+                queue.remove(order)
+        return gone
+
     def _clear_crossing_flow(self, state: MarketState, action: SetLevel) -> None:
         other = not action.is_ask
         toward = 1 if action.is_ask else -1
@@ -94,17 +160,197 @@ class FlowOrders:
                 engine.cancel(order.order_index)
 
     def _take(self, state: MarketState, action: Take, now_us: int) -> None:
+        if self._queue == "front":
+            self._let_users_forward(state, action.price, is_ask=not action.is_ask)
         order = self._flow_order(state, FLOW_TAKER, action, action.base)
         self._floor.run(state, order, now_us, "")
         if action.print_rest and order.remaining:
-            base, order.remaining = order.remaining, 0
-            maker = VenueOrder(
-                order_index=state.new_order_index(is_ask=not action.is_ask),
-                owner=FLOW_MAKER,
-                is_ask=not action.is_ask,
+            self._print(state, action, order.remaining, now_us)
+
+    def _print(
+        self,
+        state: MarketState,
+        action: Take | PrintTrade,
+        base: int,
+        now_us: int,
+    ) -> None:
+        # A trade among others, of which our book knows nothing.
+        maker, taker = (
+            VenueOrder(
+                order_index=state.new_order_index(is_ask=is_ask),
+                owner=owner,
+                is_ask=is_ask,
                 price=action.price,
                 remaining=0,
                 market_index=state.index,
                 initial_base=base,
             )
-            self._floor.trade(state, Fill(maker, order, action.price, base), now_us, "")
+            for owner, is_ask in (
+                (FLOW_MAKER, not action.is_ask),
+                (FLOW_TAKER, action.is_ask),
+            )
+        )
+        self._floor.trade(state, Fill(maker, taker, action.price, base), now_us, "")
+
+    def _let_users_forward(
+        self, state: MarketState, price: int, *, is_ask: bool
+    ) -> None:
+        # Everything of the flow that a taker down to `price` could meet goes behind.
+        for order in _in_reach(state, price, is_ask=is_ask):
+            if order.owner == FLOW_MAKER:
+                state.engine.send_back(order.order_index)
+
+    def _print_trade(self, state: MarketState, action: PrintTrade, now_us: int) -> None:
+        left, printed, makers = action.base, 0, not action.is_ask
+        if self._queue == "front":
+            self._let_users_forward(state, action.price, is_ask=makers)
+        for order in _in_reach(state, action.price, is_ask=makers):
+            if order.owner != FLOW_MAKER:
+                # By now the first of its side: the taker meets nobody else.
+                base = min(left, order.remaining)
+                if base:
+                    left -= self._hit(state, action, base, now_us)
+            elif order.price != action.price:
+                state.engine.cancel(order.order_index)
+                order.remaining = 0
+            elif base := min(left, order.remaining):
+                state.engine.reduce(order.order_index, base)
+                left, printed = left - base, printed + base
+        if printed + left:
+            self._print(state, action, printed + left, now_us)
+
+    def _hit(
+        self, state: MarketState, action: PrintTrade, base: int, now_us: int
+    ) -> int:
+        # Returns what was traded: none of it where the user could not carry it.
+        taker = self._flow_order(state, FLOW_TAKER, action, base)
+        self._floor.run(state, taker, now_us, "")
+        return base - taker.remaining
+
+    def _go_to(self, state: MarketState, action: PathPoint, now_us: int) -> None:
+        index, left = state.index, action.base
+        self._take_quotes_back(state, action)
+        if self._has_users_orders(state):
+            self._take_quotes_back(state, None)
+            left = self._go_through(state, action, now_us)
+        if left:
+            toward_ask = action.price >= (state.last_trade_price or action.price)
+            trade = PrintTrade(index, not toward_ask, action.price, left)
+            self._print(state, trade, left, now_us)
+        self._quote(state, action, now_us)
+
+    def _pass_bar(self, state: MarketState, bar: PassBar, now_us: int) -> None:
+        close_us = now_us - bar.ago_us
+        start_us = close_us - bar.length_us
+        quote = bar.value * state.market.quote_multiplier
+        prices = (bar.open, bar.high, bar.low, bar.close)
+        told = BarTraded(close_us, state.index, start_us, *prices, bar.base, quote)
+        if bar.base:
+            state.last_trade_price = bar.close
+            state.day.add_bar(told, bar.points)
+            self._emit(told)
+        if bar.followed:
+            return
+        self._take_quotes_back(state, bar)
+        self._quote(state, bar, now_us)
+
+    def passes(self, bar: PassBar, closes: Mapping[int, int]) -> bool:
+        """Return whether a bar reaches no order, trigger or requirement of a user."""
+        state = self._floor.markets[bar.market_index]
+        known = closes.get(bar.market_index) or state.mark_price or bar.open
+        low, high = min(bar.low, known), max(bar.high, known)
+        margin = max(bar.close - bar.bid, bar.ask - bar.close)
+        near = (low - margin, high + margin)
+        if any(near[0] <= o.trigger_price <= near[1] for o in state.armed.values()):
+            return False
+        if self._has_users_orders(state):
+            for is_ask in (False, True):
+                quote = self._quotes.get((state.index, is_ask))
+                users = (
+                    order.price
+                    for order in state.engine.orders(is_ask=is_ask)
+                    if order is not quote
+                )
+                best = next(users, None)
+                if best is None:
+                    continue
+                if best <= near[1] if is_ask else best >= near[0]:
+                    return False
+        return self._all_carry(state, near)
+
+    def _has_users_orders(self, state: MarketState) -> bool:
+        engine, standing = state.engine, 0
+        for is_ask in (False, True):
+            quote = self._quotes.get((state.index, is_ask))
+            standing += quote is not None and quote.order_index in engine
+        return len(engine) > standing
+
+    def _all_carry(self, state: MarketState, near: tuple[int, int]) -> bool:
+        # Whether every position stays above its requirement at its worst price.
+        markets, mark, index = self._floor.markets, state.mark_price, state.index
+        for account in self._floor.accounts.values():
+            if account.is_flow or not (size := account.ledger.size(index)):
+                continue
+            state.mark_price = max(1, near[0]) if size > 0 else near[1]
+            part = part_of(account.ledger, index)
+            in_trouble = health_of(account, markets, part).is_partial
+            state.mark_price = mark
+            if in_trouble:
+                return False
+        return True
+
+    def _take_quotes_back(
+        self, state: MarketState, wanted: PathPoint | PassBar | None
+    ) -> None:
+        # Those that are to stand elsewhere, or all of them.
+        for is_ask in (False, True):
+            quote = self._quotes.get((state.index, is_ask))
+            if quote is None or quote.order_index not in state.engine:
+                continue
+            if wanted is not None:
+                price = wanted.ask if is_ask else wanted.bid
+                if (quote.price, quote.remaining) == (price, wanted.depth):
+                    continue
+            state.engine.cancel(quote.order_index)
+
+    def _quote(
+        self, state: MarketState, wanted: PathPoint | PassBar, now_us: int
+    ) -> None:
+        index, engine = state.index, state.engine
+        for is_ask, price in ((False, wanted.bid), (True, wanted.ask)):
+            quote = self._quotes.get((index, is_ask))
+            if quote is None:
+                level = SetLevel(index, is_ask, price, wanted.depth)
+                quote = self._flow_order(state, FLOW_MAKER, level, wanted.depth)
+                self._quotes[index, is_ask] = quote
+            elif quote.order_index in engine:
+                continue
+            quote.price, quote.remaining = price, wanted.depth
+            # A user's order that the volume did not reach keeps its place.
+            engine.rest_unmatched(quote, now_ms=now_us // 1_000)
+        self._held_until[index] = now_us + wanted.hold_us + 1 if wanted.hold_us else 0
+
+    def _go_through(self, state: MarketState, action: PathPoint, now_us: int) -> int:
+        # Returns the volume that users' orders left.
+        left = action.base
+        for is_ask in (True, False):
+            if not left:
+                break
+            beyond = 0 if action.on_touch else 1
+            limit = action.price + (beyond if is_ask else -beyond)
+            best = state.engine.best_bid if is_ask else state.engine.best_ask
+            if best is None or (best < limit if is_ask else best > limit):
+                continue
+            hit = PrintTrade(state.index, is_ask, limit, left)
+            left -= self._hit(state, hit, left, now_us)
+        return left
+
+
+def _in_reach(state: MarketState, price: int, *, is_ask: bool) -> list[BookOrder]:
+    # Resting orders of one side that a taker down to `price` could meet, in order.
+    return list(
+        takewhile(
+            lambda order: order.price <= price if is_ask else order.price >= price,
+            state.engine.orders(is_ask=is_ask),
+        )
+    )

@@ -151,14 +151,16 @@ class Funding:
         self._floor = floor
         self._emit = emit
         self._paid = 0
+        states = floor.markets.values()
+        self._perpetuals = [state for state in states if not state.market.is_spot]
 
     def tick(self, now_us: int) -> bool:
         """Take the samples of a full minute; return whether an hour was paid."""
-        for state in self._floor.markets.values():
+        for state in self._perpetuals:
             self._sample(state, now_us)
         if now_us % HOUR_US:
             return False
-        for state in self._floor.markets.values():
+        for state in self._perpetuals:
             self._settle(state, now_us)
         return True
 

@@ -23,12 +23,18 @@ from wrappy.signing.transaction_hash import transaction_hash
 from wrappy.signing.verify import verify_auth_token, verify_transaction_hash
 from wrappy.venue.events import TxRefused
 from wrappy.venue.exchange import Exchange, Receipt, Refused
+from wrappy.venue.l1_signatures import (
+    NO_WALLET_SIGNATURE,
+    is_signed_by,
+    wallet_signs,
+)
 from wrappy.venue.read_only_tokens import ReadOnlyTokens, parse_read_only_token
+from wrappy.venue.sub_accounts import public_key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from wrappy.venue.accounts import Account, ApiKey
+    from wrappy.venue.accounts import Account
     from wrappy.venue.settings import VenueSettings
 
 INVALID_AUTH: Final = 20013
@@ -93,14 +99,18 @@ class Gate:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 
-    async def send(self, tx_type: int, tx_info: str) -> tuple[Account, Receipt]:
+    async def send(
+        self, tx_type: int, tx_info: str, *, protected: bool = True
+    ) -> tuple[Account, Receipt]:
         """Check one transaction and hand it to the exchange; return its sender too.
 
         Raises:
             Refused: it is not accepted; its nonce stays unused.
         """
         account, items = await self._checked([(tx_type, tx_info)])
-        receipt = self._exchange.submit(*items[0], now_us=self._arrive())
+        receipt = self._exchange.submit(
+            *items[0], now_us=self._arrive(), protected=protected
+        )
         return account, receipt
 
     async def send_batch(
@@ -131,10 +141,11 @@ class Gate:
         try:
             for tx_type, text in requests:
                 info = _parse(tx_type, text)
-                jobs.append((tx_type, info, self._key(tx_type, info).public_key))
+                jobs.append((tx_type, info, self._public_key(tx_type, info)))
             account = self._sender(*jobs[0][:2])
             self._admit(account, [kind for kind, _, _ in jobs])
             hashes = await self._hashes(jobs)
+            await self._check_wallets(jobs)
         except Refused as error:
             raise self._refused(error) from None
         return account, [
@@ -148,9 +159,28 @@ class Gate:
             return [transaction_hash(kind, info, chain_id) for kind, info, _ in jobs]
         return await self._at_work(partial(_verified_hashes, jobs, chain_id))
 
-    def _key(self, tx_type: int, info: Mapping[str, Any]) -> ApiKey:
+    async def _check_wallets(self, jobs: list[_Job]) -> None:
+        reading, chain_id = self._settings.l1_signatures, self._settings.chain_id
+        for kind, info, _ in jobs:
+            if not self._settings.verify or reading == "ignored":
+                return
+            if not wallet_signs(self._exchange.accounts, kind, info):
+                continue
+            if not info.get("L1Sig") and reading == "checked":
+                continue
+            address = self._sender(kind, info).l1_address
+            if not await self._at_work(
+                partial(is_signed_by, address, kind, info, chain_id)
+            ):
+                raise Refused(NO_WALLET_SIGNATURE)
+
+    def _public_key(self, tx_type: int, info: Mapping[str, Any]) -> str:
         account_index = info[account_field(TxType(tx_type))]
-        return self._exchange.check_owner({**info, "AccountIndex": account_index})
+        named = {**info, "AccountIndex": account_index}
+        key = self._exchange.check_owner(named, tx_type)
+        # A new key signs for itself; that it may come is the wallet's to say.
+        is_new = tx_type == TxType.CHANGE_PUB_KEY
+        return public_key_of(info) if is_new else key.public_key
 
     def _sender(self, tx_type: int, info: Mapping[str, Any]) -> Account:
         return self._exchange.accounts[info[account_field(TxType(tx_type))]]

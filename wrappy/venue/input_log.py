@@ -13,7 +13,15 @@ import json
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from wrappy.errors import ConfigError
-from wrappy.venue.events import SetIndexPrice, SetLevel, Take
+from wrappy.venue.events import (
+    HaltMarket,
+    PassBar,
+    PathPoint,
+    PrintTrade,
+    SetIndexPrice,
+    SetLevel,
+    Take,
+)
 from wrappy.venue.exchange import Exchange
 from wrappy.venue.settings_file import settings_table
 
@@ -33,6 +41,10 @@ ACTIONS: Final[dict[str, type[FlowAction]]] = {
     "level": SetLevel,
     "take": Take,
     "index": SetIndexPrice,
+    "print": PrintTrade,
+    "point": PathPoint,
+    "bar": PassBar,
+    "halt": HaltMarket,
 }
 """Acts of market life by their word in the file."""
 _WORDS: Final = {kind: word for word, kind in ACTIONS.items()}
@@ -94,15 +106,24 @@ class RecordedExchange(Exchange):
         self._finished = False
 
     def submit(
-        self, tx_type: int, info: Mapping[str, Any], tx_hash: str, *, now_us: int
+        self,
+        tx_type: int,
+        info: Mapping[str, Any],
+        tx_hash: str,
+        *,
+        now_us: int,
+        protected: bool = True,
     ) -> Receipt:
         """Check one transaction and queue it; its nonce is consumed.
 
         Raises:
             Refused: stage one said no; nothing was consumed.
         """
-        self._write("tx", now_us, tx_type, dict(info), tx_hash)
-        return super().submit(tx_type, info, tx_hash, now_us=now_us)
+        without = () if protected else (protected,)
+        self._write("tx", now_us, tx_type, dict(info), tx_hash, *without)
+        return super().submit(
+            tx_type, info, tx_hash, now_us=now_us, protected=protected
+        )
 
     def submit_batch(
         self, items: Sequence[tuple[int, Mapping[str, Any], str]], *, now_us: int
@@ -119,9 +140,7 @@ class RecordedExchange(Exchange):
     def apply_flow(self, actions: Iterable[FlowAction], *, now_us: int) -> None:
         """Carry out market life at `now_us`, after what was due before it."""
         actions = list(actions)
-        told = [
-            (_WORDS[type(action)], *dataclasses.astuple(action)) for action in actions
-        ]
+        told = [(_WORDS[type(action)], *action) for action in actions]
         self._write("flow", now_us, told)
         super().apply_flow(actions, now_us=now_us)
 
@@ -136,7 +155,10 @@ class RecordedExchange(Exchange):
     def note(self, event: Event) -> None:
         """Write something into the log that happened outside."""
         self._reach()
-        self._inputs.write("note", type(event).__name__, dataclasses.asdict(event))
+        told = (
+            event._asdict() if isinstance(event, tuple) else dataclasses.asdict(event)
+        )
+        self._inputs.write("note", type(event).__name__, told)
         super().note(event)
 
     def skip_nonces(self, account: int, api_key_index: int, count: int) -> None:
@@ -150,6 +172,26 @@ class RecordedExchange(Exchange):
         self._reach()
         self._inputs.write("withhold", tx_hash)
         super().withhold(tx_hash)
+
+    def change_tier(self, account: int, name: str, *, now_us: int) -> None:
+        """Move all accounts of that account's owner to another tier, at once.
+
+        Raises:
+            Refused: 62002 to 62006, it may not be.
+        """
+        self._write("tier", now_us, account, name)
+        super().change_tier(account, name, now_us=now_us)
+
+    def set_maker_only(
+        self, account: int, api_key_indexes: Sequence[int], *, now_us: int
+    ) -> None:
+        """Say which keys of an account may only make; all others may do everything.
+
+        Raises:
+            Refused: it may not be.
+        """
+        self._write("maker_only", now_us, account, list(api_key_indexes))
+        super().set_maker_only(account, api_key_indexes, now_us=now_us)
 
     def finish(self) -> None:
         """Write what came of it all, and close the file; once."""

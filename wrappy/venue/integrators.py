@@ -53,8 +53,16 @@ def terms_of(info: Mapping[str, Any]) -> IntegratorTerms | None:
     )
 
 
-def check_terms(account: Account, info: Mapping[str, Any], *, now_ms: int) -> None:
+def check_terms(
+    account: Account, info: Mapping[str, Any], *, now_ms: int, spot: bool = False
+) -> None:
     """Check what an order's attributes give to an integrator.
+
+    Args:
+        account: whose order.
+        info: the transaction.
+        now_ms: unix milliseconds.
+        spot: whether it is for a spot market, whose fees are approved apart.
 
     Raises:
         Refused: 21134, there is a fee for nobody or a higher one than was approved;
@@ -71,5 +79,6 @@ def check_terms(account: Account, info: Mapping[str, Any], *, now_ms: int) -> No
     approval = account.integrators.get(terms.account)
     if approval is None or approval["approval_expiry"] <= now_ms:
         raise Refused(_NOT_APPROVED, "integrator is not approved")
-    require(terms.taker_fee <= approval["max_perps_taker_fee"], _INVALID_FEE)
-    require(terms.maker_fee <= approval["max_perps_maker_fee"], _INVALID_FEE)
+    kind = "spot" if spot else "perps"
+    require(terms.taker_fee <= approval[f"max_{kind}_taker_fee"], _INVALID_FEE)
+    require(terms.maker_fee <= approval[f"max_{kind}_maker_fee"], _INVALID_FEE)

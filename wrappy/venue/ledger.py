@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from wrappy.venue.accounts import FLOW_MAKER, FLOW_TAKER
 from wrappy.venue.events import (
+    BarTraded,
     BlockMade,
     LevelChanged,
     MarketChanged,
@@ -22,13 +23,13 @@ from wrappy.venue.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from wrappy.venue.events import Event, Trade
     from wrappy.venue.orders import VenueOrder
 
 _FLOW = frozenset({FLOW_MAKER, FLOW_TAKER})
-_PASSING = (LevelChanged, MarketChanged, BlockMade)
+_PASSING = frozenset({LevelChanged, MarketChanged, BlockMade, BarTraded})
 _RANDOM_FIELDS = frozenset({"Sig", "L1Sig"})
 """Differ from run to run although the transaction is the same."""
 
@@ -58,13 +59,14 @@ class EventLog:
         self._orders: dict[int, VenueOrder] = {}
         self._digest = hashlib.sha256()
         self._digested = 0
+        self._listeners: list[Callable[[Event], None]] = []
 
     def __len__(self) -> int:
         return len(self._events)
 
     def append(self, event: Event) -> None:
         """Keep `event` if it is of a kind that is kept."""
-        if isinstance(event, _PASSING):
+        if type(event) in _PASSING:
             return
         if isinstance(event, TradeExecuted):
             trade = event.trade
@@ -76,6 +78,12 @@ class EventLog:
                 return
             self._orders[event.order.order_index] = event.order
         self._events.append(event)
+        for hear in self._listeners:
+            hear(event)
+
+    def listen(self, hear: Callable[[Event], None]) -> None:
+        """Have a plain function called with every event that is kept, as it is."""
+        self._listeners.append(hear)
 
     @property
     def events(self) -> tuple[Event, ...]:

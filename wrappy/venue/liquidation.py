@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy._core.matching import Fill
-from wrappy.venue.accounts import INSURANCE_FUND
+from wrappy.venue.accounts import INSURANCE_FUND, UNIFIED
 from wrappy.venue.events import Announced, Liquidated, PositionChanged
 from wrappy.venue.margin import Health, health_of, part_of, zero_price
 from wrappy.venue.market_state import ORDER_NONCE_MASK
@@ -107,11 +107,15 @@ class Liquidations:
         return acted
 
     def _cancel_orders(self, account: Account, part: int | None, now_us: int) -> bool:
-        # All of them; an isolated market's own when only that is in trouble.
+        # All of them; an isolated market's own when only that is in trouble. Spot
+        # orders stay where they are paid from another purse.
+        markets = self._floor.markets
+        spared = account.trading_mode != UNIFIED
         orders = [
             order
             for order in account.open_orders.values()
             if part in (None, order.market_index)
+            and not (spared and markets[order.market_index].market.is_spot)
         ]
         for order in orders:
             self._floor.take_out(order, CANCELED_LIQUIDATION, now_us)

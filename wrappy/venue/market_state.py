@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wrappy._core.matching import MatchingEngine
 from wrappy.venue.funding import MarketFunding
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wrappy.model import Market
-    from wrappy.venue.events import Trade
+    from wrappy.venue.events import BarTraded, Trade
     from wrappy.venue.orders import VenueOrder
 
 RECENT_TRADES: Final = 1_000
@@ -55,6 +57,19 @@ class DayStatistics:
         self.high = max(self.high, trade.price)
         self.low = min(self.low, trade.price)
 
+    def add_bar(self, bar: BarTraded, count: int) -> None:
+        """Count a whole bar of so many trades."""
+        day = bar.at_us // DAY_US
+        if day != self.day or not self.count:
+            self.day = day
+            self.base = self.quote = self.count = 0
+            self.open, self.high, self.low = bar.open, bar.high, bar.low
+        self.base += bar.base
+        self.quote += bar.quote
+        self.count += count
+        self.high = max(self.high, bar.high)
+        self.low = min(self.low, bar.low)
+
 
 @dataclass(slots=True)
 class MarketState:
@@ -74,6 +89,7 @@ class MarketState:
         flow_levels: the flow's own resting orders by (is_ask, price), oldest first.
         armed: orders that wait for the mark price, by order index, oldest first.
         funding: samples and payments.
+        halted: why new orders are refused; empty while they are not.
     """
 
     market: Market
@@ -89,6 +105,7 @@ class MarketState:
     flow_levels: dict[tuple[bool, int], list[VenueOrder]] = field(default_factory=dict)
     armed: dict[int, VenueOrder] = field(default_factory=dict)
     funding: MarketFunding = field(default_factory=MarketFunding)
+    halted: str = ""
     _asks_made: int = 0
     _bids_made: int = 0
 
@@ -109,6 +126,14 @@ class MarketState:
             self._bids_made += 1
             number = (1 << MARKET_INDEX_SHIFT) - self._bids_made
         return ((self.index + 1) << MARKET_INDEX_SHIFT) | number
+
+    def is_met(self, order: Mapping[str, Any]) -> bool:
+        """Return whether a new order would meet a resting one at once."""
+        if order["IsAsk"]:
+            best = self.engine.best_bid
+            return best is not None and order["Price"] <= best
+        best = self.engine.best_ask
+        return best is not None and order["Price"] >= best
 
     def reckon_mark_price(self) -> int:
         """Return the median of index price, book middle and last trade, as known."""

@@ -13,7 +13,7 @@ from wrappy._core.ledger import FRACTION_SCALE
 from wrappy.protocol.codes import OK
 from wrappy.venue.account_settings import USDC_ASSET
 from wrappy.venue.funding import EIGHT, RATE_SCALE
-from wrappy.venue.parameters import ALL_MARKETS, page, span
+from wrappy.venue.parameters import ALL_MARKETS, asked_resolution, page, span
 from wrappy.venue.queries import known_market
 from wrappy.venue.render import percent_text, price_text, size_text, usdc_text
 
@@ -178,7 +178,7 @@ class MoneyQueries:
 
     def _fundings(self, query: Parameters) -> Any:
         state = known_market(self._floor, query.integer("market_id"))
-        resolution = query.choice("resolution", *_RESOLUTIONS_US)
+        resolution = asked_resolution(query, _RESOLUTIONS_US)
         low_us, high_us = _span_us(query, required=True)
         count = query.integer("count_back", low=0)
         length_us = _RESOLUTIONS_US[resolution]
@@ -203,6 +203,7 @@ class MoneyQueries:
                 "rate": state.funding.current_rate * EIGHT / RATE_SCALE,
             }
             for state in self._floor.exchange.markets.values()
+            if not state.market.is_spot
         ]
         return {"code": OK, "funding_rates": rows}
 
@@ -224,7 +225,9 @@ class MoneyQueries:
             and side in ("all", "long" if paid.size > 0 else "short")
             and low_us <= paid.at_us <= high_us
         ]
-        rows, next_cursor = page(matching, query, limit)
+        rows, next_cursor = page(
+            matching, query, limit, key=lambda paid: (paid.funding_id,)
+        )
         return {
             "code": OK,
             "position_fundings": [render_position_funding(r, states) for r in rows],
@@ -239,7 +242,9 @@ class MoneyQueries:
             for record in reversed(account.liquidations)
             if market_id in (None, record.event.market_index)
         ]
-        rows, next_cursor = page(matching, query, limit)
+        rows, next_cursor = page(
+            matching, query, limit, key=lambda record: (record.event.liquidation_id,)
+        )
         return {
             "code": OK,
             "liquidations": [render_liquidation(r, states) for r in rows],

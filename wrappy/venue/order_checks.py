@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wrappy.model import OrderType, SelfTrade, TimeInForce
 from wrappy.venue.integrators import check_terms
 from wrappy.venue.market_state import MARKET_INDEX_SHIFT
-from wrappy.venue.order_entry import INACTIVE_CANCEL, ONE_CANCELS_THE_OTHER
+from wrappy.venue.order_entry import ONE_CANCELS_THE_OTHER
 from wrappy.venue.orders import (
     LIMITED_TRIGGER_TYPES,
     PENDING_TYPES,
@@ -20,7 +20,9 @@ from wrappy.venue.orders import (
     TRIGGER_TYPES,
     VenueOrder,
 )
-from wrappy.venue.refusal import Refused, require
+from wrappy.venue.price_bands import PriceBands
+from wrappy.venue.refusal import GoneOrder, Refused, require
+from wrappy.venue.spot_checks import NOT_ENOUGH_BALANCE, check_spot_order
 from wrappy.venue.trading import (
     ATTRIBUTE_SAME_GROUP,
     ATTRIBUTE_SELF_TRADE,
@@ -43,9 +45,6 @@ MINUTE_MS: Final = 60_000
 DAY_MS: Final = 86_400_000
 MIN_EXPIRY_MS: Final = 5 * MINUTE_MS
 MAX_EXPIRY_MS: Final = 30 * DAY_MS
-BUY_BAND_PERCENT: Final = 105
-SELL_BAND_PERCENT: Final = 95
-TRIGGER_BAND_PERCENT: Final = 5
 GROUP_SIZES: Final = {1: 2, 2: 2, 3: 3}
 _SELF_TRADE_MODES: Final = (None, 0, 1, 2, 3)
 _SELF_TRADE_SCOPES: Final = (None, 0, 1)
@@ -53,11 +52,16 @@ _IMMEDIATE: Final = TimeInForce.IMMEDIATE_OR_CANCEL
 
 
 class OrderRules:
-    """The stage-one rules of transactions about orders."""
+    """The stage-one rules of transactions about orders.
+
+    Attributes:
+        bands: how far from the market prices may be.
+    """
 
     def __init__(self, settings: VenueSettings, floor: TradingFloor) -> None:
         self._settings = settings
         self._floor = floor
+        self.bands = PriceBands(settings)
 
     def market(self, info: Mapping[str, Any], *, active: bool = True) -> MarketState:
         """Return the market a transaction names.
@@ -69,7 +73,12 @@ class OrderRules:
         if state is None:
             raise Refused(21602)
         require(state.market.active or not active, 21605)
+        require(not (active and state.halted), 21605, state.halted)
         return state
+
+    def _is_spot(self, order: Mapping[str, Any]) -> bool:
+        state = self._floor.markets.get(order["MarketIndex"])
+        return state is not None and state.market.is_spot
 
     # New orders
 
@@ -80,7 +89,7 @@ class OrderRules:
             Refused: a rule is broken.
         """
         _check_self_trade(info)
-        check_terms(account, info, now_ms=now_ms)
+        check_terms(account, info, now_ms=now_ms, spot=self._is_spot(info))
         # Zero lots mean the whole position, so they need one to close.
         require(info["BaseAmount"] or info["ReduceOnly"], 21701)
         self._check_new(account, info, now_ms)
@@ -98,7 +107,7 @@ class OrderRules:
         require(grouping in GROUP_SIZES, 21741)
         require(len(orders) == GROUP_SIZES[grouping], 21742)
         _check_self_trade(info)
-        check_terms(account, info, now_ms=now_ms)
+        check_terms(account, info, now_ms=now_ms, spot=self._is_spot(orders[0]))
         one_market = len({order["MarketIndex"] for order in orders}) == 1
         require(one_market, 21743, "invalid order info: one group, one market")
         named = [o["ClientOrderIndex"] for o in orders if o["ClientOrderIndex"]]
@@ -125,6 +134,8 @@ class OrderRules:
         coi = order["ClientOrderIndex"]
         require(0 <= coi <= MAX_CLIENT_ORDER_INDEX, 21727)
         _check_kind(order)
+        if state.market.is_spot:
+            check_spot_order(order)
         require(0 <= order["BaseAmount"] <= MAX_BASE, 21701)
         require(1 <= order["Price"] <= MAX_PRICE, 21702)
         triggers = order["Type"] in TRIGGER_TYPES
@@ -138,7 +149,7 @@ class OrderRules:
         measured = not immediate and kind != OrderType.TWAP and base > 0
         self._check_value(state, base, price, minimum=measured)
         is_ask = bool(order["IsAsk"])
-        self._check_band(
+        self.bands.check(
             state, kind, price, trigger_price=order["TriggerPrice"], is_ask=is_ask
         )
         if order["ReduceOnly"] and not is_child:
@@ -203,7 +214,7 @@ class OrderRules:
         require(1 <= price <= MAX_PRICE, 21702)
         require(0 <= trigger <= MAX_PRICE, 21729)
         _check_self_trade(info)
-        check_terms(account, info, now_ms=now_ms)
+        check_terms(account, info, now_ms=now_ms, spot=self._is_spot(info))
         order, queued = self._target(account, state, info["Index"])
         if order is not None:
             kind, is_ask, filled = order.order_type, order.is_ask, order.filled_base
@@ -222,10 +233,10 @@ class OrderRules:
         self._check_value(state, base, price, minimum=minimum)
         # A triggered order that rests is a limit order like any other.
         shown_kind = kind if waits else OrderType.LIMIT
-        self._check_band(state, shown_kind, price, trigger_price=trigger, is_ask=is_ask)
+        self.bands.check(state, shown_kind, price, trigger_price=trigger, is_ask=is_ask)
         if not (reduce_only or waits):
             left = max(0, base - filled)
-            self._check_margin(account, state, left, price, is_ask=is_ask)
+            self._check_margin(account, state, left, price, is_ask=is_ask, order=order)
 
     def _target(
         self, account: Account, state: MarketState, index: int
@@ -236,8 +247,9 @@ class OrderRules:
         queued = account.queued_cois.get(index)
         if queued is not None and queued["MarketIndex"] != state.index:
             queued = None
-        if order is None and queued is None:
-            require(self._settings.gone_order == "accept", INACTIVE_CANCEL)
+        gone = order is None and queued is None
+        if gone and self._settings.gone_order != "accept":
+            raise GoneOrder(self._settings.gone_order_code)
         return order, queued
 
     # Money
@@ -252,36 +264,6 @@ class OrderRules:
             require(base >= market.min_base_amount, 21706)
             require(quote >= market.min_quote_amount, 21706)
 
-    def _check_band(
-        self,
-        state: MarketState,
-        kind: int,
-        price: int,
-        *,
-        trigger_price: int,
-        is_ask: bool,
-    ) -> None:
-        # Seen at clients: buys at most 105 % of the lower of mark and best ask, sells
-        # at least 95 % of the higher of mark and best bid; a stop-limit or
-        # take-profit-limit closer than 5 % to its trigger.
-        if self._settings.price_bands == "off":
-            return
-        if kind in LIMITED_TRIGGER_TYPES:
-            distance = abs(price - trigger_price) * 100
-            require(distance < TRIGGER_BAND_PERCENT * trigger_price, 21735)
-        bounded = kind == OrderType.LIMIT
-        if kind == OrderType.MARKET:
-            bounded = self._settings.price_bands == "all"
-        engine = state.engine
-        best = engine.best_bid if is_ask else engine.best_ask
-        known = [value for value in (state.mark_price, best) if value]
-        if not bounded or not known:
-            return
-        if is_ask:
-            require(price * 100 >= max(known) * SELL_BAND_PERCENT, 21733)
-        else:
-            require(price * 100 <= min(known) * BUY_BAND_PERCENT, 21733)
-
     def _check_margin(
         self,
         account: Account,
@@ -290,11 +272,12 @@ class OrderRules:
         price: int,
         *,
         is_ask: bool,
+        order: VenueOrder | None = None,
     ) -> None:
         covered = self._floor.covers(
-            account, state.index, is_ask=is_ask, base=base, price=price
+            account, state.index, is_ask=is_ask, base=base, price=price, order=order
         )
-        require(covered, 21739)
+        require(covered, NOT_ENOUGH_BALANCE if state.market.is_spot else 21739)
 
 
 def _check_kind(order: Mapping[str, Any]) -> None:

@@ -52,6 +52,8 @@ class OrderEntry:
         self, settings: VenueSettings, floor: TradingFloor, conditionals: Conditionals
     ) -> None:
         self._drops = settings.reduce_only_without_position == "drop"
+        self._counts_versions = settings.order_version == "counts"
+        floor.slippage_for_nothing = settings.ioc_without_fill == "slippage"
         self._floor = floor
         self._conditionals = conditionals
 
@@ -172,6 +174,7 @@ class OrderEntry:
             return INACTIVE_CANCEL
         if 0 < order.expiry_ms <= now_us // 1_000:
             return INACTIVE_ORDER
+        order.version += self._counts_versions
         if order.is_pending:
             self._amend(order, info, now_us)
             return OK

@@ -20,6 +20,7 @@ CANCELED: Final = "canceled"
 CANCELED_OCO: Final = "canceled-oco"
 CANCELED_CHILD: Final = "canceled-child"
 CANCELED_LIQUIDATION: Final = "canceled-liquidation"
+CANCELED_BALANCE: Final = "canceled-invalid-balance"
 NOT_TRIGGERED_BY: Final = "na"
 """Trigger status of an order that waits for nothing."""
 AWAITS_MARK: Final = "mark-price"
@@ -87,6 +88,7 @@ class VenueOrder(BookOrder):
             share one.
         tx_hash: transaction that made it.
         integrator: who takes a fee of its own on the fills, or None.
+        version: how often it was modified, where that is counted.
     """
 
     client_order_index: int = 0
@@ -109,6 +111,7 @@ class VenueOrder(BookOrder):
     tx_hash: str = ""
     # Not in the text that a ledger's hash is made of: the transaction says it there.
     integrator: IntegratorTerms | None = field(default=None, repr=False)
+    version: int = field(default=0, repr=False)
 
     @property
     def is_pending(self) -> bool:

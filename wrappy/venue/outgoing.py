@@ -47,6 +47,9 @@ class Socket(Protocol):
     async def send(self, frame: str | bytes) -> None:
         """Send a text or binary frame; waits while the client reads too slowly."""
 
+    def send_now(self, frame: str) -> bool:
+        """Send a text frame if that takes no waiting; return whether it was sent."""
+
     async def receive(self) -> str | bytes | Ping | None:
         """Return the next text or binary frame or ping, None for a pong.
 
@@ -84,6 +87,7 @@ class Outgoing:
         self._queue: deque[str | bytes | float | _Huge] = deque()
         self._characters = 0
         self._queued = asyncio.Event()
+        self._writing = False
         self._kept: list[str] = []
         self._later_offset = 0
 
@@ -91,8 +95,8 @@ class Outgoing:
         return len(self._queue)
 
     def put(self, frame: str | bytes | _Huge) -> None:
-        """Queue a frame; a reader too far behind is disconnected instead."""
-        if self.frozen:
+        """Send a frame; a reader too far behind is disconnected instead."""
+        if self.frozen or self._passed_on(frame):
             return
         kept, self._kept = self._kept, []
         # What was held back for this frame to pass it goes out right after it.
@@ -105,6 +109,11 @@ class Outgoing:
             or self._characters > MOST_QUEUED_CHARACTERS
         ):
             self._end(POLICY_VIOLATION, "slow reader")
+
+    def _passed_on(self, frame: str | bytes | _Huge) -> bool:
+        # Nobody waits: the frame need not either, and saves two turns of the loop.
+        waits = self._queue or self._kept or self._writing
+        return not waits and isinstance(frame, str) and self._socket.send_now(frame)
 
     def put_pushed(self, frame: str, firings: Sequence[Firing]) -> None:
         """Queue a channel's frame, the way that goes wrong if any way does."""
@@ -181,6 +190,7 @@ class Outgoing:
         """
         while True:
             await self._queued.wait()
+            self._writing = True
             while self._queue:
                 item = self._queue.popleft()
                 if isinstance(item, float):
@@ -191,6 +201,7 @@ class Outgoing:
                     padded(item.frame, item.size) if isinstance(item, _Huge) else item
                 )
             self._queued.clear()
+            self._writing = False
 
 
 def _length(item: str | bytes | _Huge) -> int:

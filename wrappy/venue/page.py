@@ -24,14 +24,22 @@ def page() -> bytes:
 
 @cache
 def page_headers() -> dict[str, str]:
-    """Return the headers it is served with.
+    """Return the headers it is served with."""
+    return headers_for(page())
 
-    They let the browser run this script and this style and nothing else, and talk to
-    nobody but the exchange that served it.
+
+def headers_for(text: bytes) -> dict[str, str]:
+    """Return the headers that a page is served with.
+
+    They let the browser run its script and its style and nothing else, and talk to
+    nobody but the server it came from.
+
+    Args:
+        text: the page, with all of it inside.
     """
     allowed: dict[bytes, list[str]] = {b"script": [], b"style": []}
-    for kind, text in _INLINE.findall(page()):
-        digest = base64.b64encode(hashlib.sha256(text).digest()).decode()
+    for kind, inner in _INLINE.findall(text):
+        digest = base64.b64encode(hashlib.sha256(inner).digest()).decode()
         allowed[kind].append(f"'sha256-{digest}'")
     rules = [
         "default-src 'none'",

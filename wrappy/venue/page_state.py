@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from wrappy.protocol.codes import ORDER_TYPE_WORDS
 from wrappy.protocol.intents import TxType
+from wrappy.venue.account_events import (
+    KeyRegistered,
+    SubAccountOpened,
+    TierChanged,
+    Transferred,
+    Withdrawn,
+)
 from wrappy.venue.events import (
     Announced,
+    BalanceChanged,
     FaultFired,
     FundingPaid,
     Liquidated,
@@ -20,6 +28,7 @@ from wrappy.venue.events import (
     TxRefused,
 )
 from wrappy.venue.ledger import canonical_text
+from wrappy.venue.money_history import amount_text
 from wrappy.venue.render import price_text, size_text, usdc_text
 
 if TYPE_CHECKING:
@@ -142,6 +151,7 @@ class PageState:
             "leverage": stats["leverage"],
             "nonces": {str(slot): key.nonce for slot, key in account.api_keys.items()},
             "positions": statement.positions(active_only=True),
+            "assets": statement.assets(),
             "order_count": len(orders),
             "orders": [self._order(order) for order in orders[-ORDERS:][::-1]],
         }
@@ -167,11 +177,12 @@ class PageState:
     # ------------------------------------------------------------------ events
 
     def _latest_events(self) -> Iterable[Event]:
-        # A change of position follows each trade: it would say everything twice.
+        # A change of position or balance follows each trade: it would say everything
+        # twice.
         telling = (
             event
             for event in self._floor.exchange.log.latest()
-            if not isinstance(event, PositionChanged)
+            if not isinstance(event, (PositionChanged, BalanceChanged))
         )
         return islice(telling, EVENTS)
 
@@ -236,7 +247,26 @@ def _told_tx(event: TxAccepted | TxRefused | TxExecuted) -> _Told:
     return _Told(kind, account, f"{word}: {text}" if event.tx_type else text, "bad")
 
 
+def _told_money(event: Transferred | Withdrawn) -> _Told:
+    amount = amount_text(event.asset, event.amount)
+    if isinstance(event, Transferred):
+        return _Told("transfer", event.sender, f"{amount} to {event.receiver}")
+    return _Told("withdrawal", event.account, f"{amount} left")
+
+
+def _told_account(event: SubAccountOpened | KeyRegistered | TierChanged) -> _Told:
+    if isinstance(event, SubAccountOpened):
+        return _Told("account", event.master, f"opened {event.account}")
+    if isinstance(event, KeyRegistered):
+        return _Told("key", event.account, f"slot {event.api_key_index}: new key")
+    return _Told("tier", event.account, event.tier)
+
+
 def _told_aside(event: Event) -> _Told:
+    if isinstance(event, (Transferred, Withdrawn)):
+        return _told_money(event)
+    if isinstance(event, (SubAccountOpened, KeyRegistered, TierChanged)):
+        return _told_account(event)
     if isinstance(event, FaultFired):
         text = f"{event.act} at {event.phase} of {event.where or 'the connection'}"
         return _Told("fault", event.account, f"{text} (rule {event.rule})", "fault")

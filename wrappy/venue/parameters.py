@@ -9,9 +9,11 @@ from wrappy.venue.exchange import Refused
 from wrappy.venue.gate import INVALID_PARAMETER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ALL_MARKETS = 255
+LAST_MARKET = 4_094
+MARKET_TYPES = ("spot", "perp")
 LATEST_MS = 5_000_000_000_000
 """Largest timestamp that queries take (official OpenAPI file)."""
 RowT = TypeVar("RowT")
@@ -79,8 +81,17 @@ class Parameters:
 
     def market(self) -> int | None:
         """Return the `market_id` asked for, or None for all markets."""
-        market_id = self.integer("market_id", ALL_MARKETS, low=0, high=ALL_MARKETS)
+        market_id = self.integer("market_id", ALL_MARKETS, low=0, high=LAST_MARKET)
         return None if market_id == ALL_MARKETS else market_id
+
+    def market_types(self, name: str = "market_type") -> frozenset[str]:
+        """Return the types of markets that a parameter asks for.
+
+        Raises:
+            Refused: 20001, it is none of all, spot and perp.
+        """
+        wanted = self.choice(name, "all", *MARKET_TYPES, default="all")
+        return frozenset(MARKET_TYPES if wanted == "all" else (wanted,))
 
     def limit(self, most: int = 100) -> int:
         """Return the required `limit` of a list."""
@@ -100,28 +111,69 @@ def span(query: Parameters, *, required: bool = True) -> tuple[int, int]:
         required: whether both must be there; else all of time is meant.
 
     Raises:
-        Refused: 20001, one cannot be used; 22400, the last is before the first.
+        Refused: 20001, one cannot be used; 22401, it is no time; 22400, the last is
+            before the first.
     """
-    first = query.integer(
-        "start_timestamp", None if required else 0, low=0, high=LATEST_MS
-    )
-    last = query.integer(
-        "end_timestamp", None if required else LATEST_MS, low=0, high=LATEST_MS
-    )
+    first = query.integer("start_timestamp", None if required else 0)
+    last = query.integer("end_timestamp", None if required else LATEST_MS)
+    if not (0 <= first <= LATEST_MS and 0 <= last <= LATEST_MS):
+        raise Refused(22401)
     if last < first:
         raise Refused(22400)
     return first, last
 
 
+def asked_resolution(query: Parameters, lengths: Mapping[str, int]) -> str:
+    """Return the `resolution` asked for.
+
+    Raises:
+        Refused: 20001, it is missing; 22402, there is none of that name.
+    """
+    resolution = query.text("resolution")
+    if resolution not in lengths:
+        raise Refused(22402)
+    return resolution
+
+
 def page(
-    rows: Sequence[RowT], query: Parameters, limit: int
+    rows: Sequence[RowT],
+    query: Parameters,
+    limit: int,
+    *,
+    key: Callable[[RowT], tuple[int, ...]] | None = None,
 ) -> tuple[Sequence[RowT], str]:
     """Return the rows from the `cursor` asked for, and the cursor of the next ones.
+
+    New rows that come in front meanwhile change nothing for who reads on.
+
+    Args:
+        rows: newest first.
+        query: the request's parameters.
+        limit: most rows of one answer.
+        key: numbers that place a row and never change, larger for newer ones; the
+            cursor then says which row came last. Without it the cursor says how many
+            rows are left, which holds as long as no row goes at the end.
 
     Raises:
         Refused: 20001, the cursor is none of the exchange's.
     """
-    start_text = query.text("cursor", "") or "0"
-    start = Parameters({"cursor": start_text}).integer("cursor", low=0)
-    more = start + limit < len(rows)
-    return rows[start : start + limit], str(start + limit) if more else ""
+    text = query.text("cursor", "")
+    if key is None:
+        left = len(rows)
+        if text not in ("", "0"):
+            left = Parameters({"cursor": text}).integer("cursor", low=0)
+        start = max(0, len(rows) - left)
+        wanted = rows[start : start + limit]
+        more = len(rows) - start - len(wanted)
+        return wanted, str(more) if more else ""
+    if text not in ("", "0"):
+        parts = [Parameters({"cursor": part}) for part in text.split("-")]
+        last = tuple(part.integer("cursor", low=0) for part in parts)
+        keys = [key(row) for row in rows]
+        if last in keys:
+            rows = rows[keys.index(last) + 1 :]
+        else:  # the row itself has gone meanwhile
+            rows = [row for row, place in zip(rows, keys, strict=True) if place < last]
+    wanted = rows[:limit]
+    more_rows = len(rows) > limit
+    return wanted, "-".join(map(str, key(wanted[-1]))) if more_rows else ""

@@ -6,9 +6,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from wrappy.protocol.codes import OK
-from wrappy.venue.candles import RESOLUTIONS_MS, render_candle
 from wrappy.venue.exchange import Refused
-from wrappy.venue.parameters import Parameters, span
+from wrappy.venue.parameters import Parameters
 from wrappy.venue.render import (
     event_info,
     render_api_key,
@@ -19,6 +18,8 @@ from wrappy.venue.render import (
     render_trade,
     render_tx,
 )
+from wrappy.venue.spot_render import render_spot_details
+from wrappy.venue.sub_accounts import key_slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -71,6 +72,11 @@ def transaction_row(floor: Floor, record: TxRecord) -> dict[str, Any]:
     return render_tx(record, account.l1_address, told=event_info(record, order))
 
 
+def row_list(floor: Floor, rows: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """Return a list of public market data; an empty one is null if it is set so."""
+    return rows if rows or floor.settings.empty_lists == "empty" else None
+
+
 class PublicQueries:
     """Every endpoint that anybody may read."""
 
@@ -92,10 +98,8 @@ class PublicQueries:
             v1 + "orderBookDetails": self._order_book_details,
             v1 + "orderBookOrders": self._order_book_orders,
             v1 + "recentTrades": self._recent_trades,
-            v1 + "candles": self._candles,
             v1 + "tx": self._tx,
             v1 + "txs": self._txs,
-            v1 + "currentHeight": self._height,
             v1 + "exchangeStats": self._exchange_stats,
         }
 
@@ -105,9 +109,6 @@ class PublicQueries:
             "network_id": self._floor.settings.chain_id,
             "timestamp": self._floor.now_us() // 1_000_000,
         }
-
-    def _height(self, _: Parameters) -> Any:
-        return {"code": OK, "height": self._floor.exchange.height}
 
     def _exchange_stats(self, _: Parameters) -> Any:
         states = self._floor.exchange.markets.values()
@@ -121,9 +122,9 @@ class PublicQueries:
 
     def _next_nonce(self, query: Parameters) -> Any:
         account = known_account(self._floor, query.integer("account_index"))
-        key = account.api_keys.get(query.integer("api_key_index", low=0, high=254))
-        if key is None:
-            raise Refused(21109)
+        slot = query.integer("api_key_index", low=0, high=254)
+        # A slot without a key answers too: its first key is signed with that nonce.
+        key = key_slot(self._floor.settings, account, slot)
         return {"code": OK, "nonce": key.nonce}
 
     def _api_keys(self, query: Parameters) -> Any:
@@ -184,24 +185,24 @@ class PublicQueries:
         return {"code": OK, "account_metadatas": rows, "next_cursor": ""}
 
     def _asked_states(self, query: Parameters) -> list[MarketState]:
-        market_id = query.market()
-        if query.choice("filter", "all", "spot", "perp", default="all") == "spot":
-            return []
-        if market_id is None:
-            return list(self._floor.exchange.markets.values())
-        return [known_market(self._floor, market_id)]
+        market_id, types = query.market(), query.market_types("filter")
+        states = list(self._floor.exchange.markets.values())
+        if market_id is not None:
+            states = [known_market(self._floor, market_id)]
+        return [state for state in states if state.market.market_type in types]
 
     def _order_books(self, query: Parameters) -> Any:
         rows = [render_order_book_entry(s) for s in self._asked_states(query)]
         return {"code": OK, "order_books": rows}
 
     def _order_book_details(self, query: Parameters) -> Any:
+        states = self._asked_states(query)
+        perpetual = [render_details(s) for s in states if not s.market.is_spot]
+        spot = [render_spot_details(s) for s in states if s.market.is_spot]
         return {
             "code": OK,
-            "order_book_details": [
-                render_details(s) for s in self._asked_states(query)
-            ],
-            "spot_order_book_details": [],
+            "order_book_details": perpetual,
+            "spot_order_book_details": spot,
         }
 
     def _order_book_orders(self, query: Parameters) -> Any:
@@ -218,32 +219,16 @@ class PublicQueries:
         return {
             "code": OK,
             "total_asks": len(asks),
-            "asks": asks,
+            "asks": row_list(self._floor, asks),
             "total_bids": len(bids),
-            "bids": bids,
+            "bids": row_list(self._floor, bids),
         }
 
     def _recent_trades(self, query: Parameters) -> Any:
         state = known_market(self._floor, query.integer("market_id"))
         newest = islice(reversed(state.trades), query.limit())
-        return {"code": OK, "trades": trade_rows(self._floor, newest)}
-
-    def _candles(self, query: Parameters) -> Any:
-        state = known_market(self._floor, query.integer("market_id"))
-        resolution = query.choice("resolution", *RESOLUTIONS_MS)
-        start_ms, end_ms = span(query)
-        bars = self._floor.candles.read(
-            state.market.market_id,
-            RESOLUTIONS_MS[resolution],
-            start_ms=start_ms,
-            end_ms=end_ms,
-            count=query.integer("count_back", low=0),
-        )
-        return {
-            "code": OK,
-            "r": resolution,
-            "c": [render_candle(bar, state.market) for bar in bars],
-        }
+        rows = trade_rows(self._floor, newest)
+        return {"code": OK, "trades": row_list(self._floor, rows)}
 
     def _tx(self, query: Parameters) -> Any:
         by, value = query.choice("by", "hash", "sequence_index"), query.text("value")

@@ -151,14 +151,15 @@ class ReadOnlyTokens:
         """Make one of an account's tokens worthless, by its number.
 
         Raises:
-            Refused: 61005, the account has no such token, or it is revoked already.
+            Refused: 61005, the account has no such token; 61006, it is revoked already.
         """
-        texts = (
-            issued.text
-            for issued in self.issued(account_index)
-            if issued.token_id == token_id
-        )
-        self.revoke(next(texts, ""))
+        for issued in self.issued(account_index):
+            if issued.token_id == token_id and issued.revoked:
+                raise Refused(61006)
+            if issued.token_id == token_id:
+                self.revoke(issued.text)
+                return
+        raise Refused(61005)
 
     def find(self, text: str) -> ReadOnlyToken | None:
         """Return a token that was made here and not revoked, expired or not."""

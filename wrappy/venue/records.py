@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -37,6 +38,7 @@ class TxRecord:
         info: the transaction as it was sent.
         queued_us: when stage one passed, unix microseconds.
         execute_at_us: when stage two is due.
+        held_us: how much of that is waiting for a recorded market's next price.
         executed_us: when stage two was over; 0 before.
         status: 0 failed, 1 pending, 2 executed.
         sequence_index: place in the order of execution; 0 before.
@@ -54,6 +56,7 @@ class TxRecord:
     info: Mapping[str, Any]
     queued_us: int
     execute_at_us: int
+    held_us: int = 0
     executed_us: int = 0
     status: int = PENDING
     sequence_index: int = 0
@@ -91,6 +94,14 @@ class RecordTable:
     def by_sequence(self, sequence_index: int) -> TxRecord | None:
         """Return the executed transaction of a sequence index, or None."""
         return self._by_sequence.get(sequence_index)
+
+    def of_block(self, height: int) -> list[TxRecord]:
+        """Return what was executed in one block, in the order of execution."""
+        # Executed in the order of sequence, and so in that of blocks.
+        records = list(self._by_sequence.values())
+        heights = [record.block_height for record in records]
+        first, end = bisect_left(heights, height), bisect_right(heights, height)
+        return records[first:end]
 
     def newest(self, skip: int, limit: int) -> list[TxRecord]:
         """Return up to `limit` records, newest first, after leaving out `skip`."""

@@ -20,6 +20,10 @@ class Refused(Exception):  # noqa: N818 - the exchange's answer, not a failure o
         self.message = words
 
 
+class GoneOrder(Refused):
+    """Stage one said no, because a cancel or modify names no live order."""
+
+
 def require(condition: object, code: int, message: str = "") -> None:
     """Refuse with `code` unless `condition` holds.
 

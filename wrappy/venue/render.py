@@ -17,6 +17,7 @@ from wrappy.protocol.codes import (
     TIME_IN_FORCE_WORDS,
     code_message,
 )
+from wrappy.protocol.tiers import stake_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -148,9 +149,9 @@ def render_order(order: VenueOrder, market: Market) -> dict[str, Any]:
         "updated_at": order.updated_us // 1_000_000,
         "transaction_time": order.updated_us,
         "order_flags": 0,
-        "order_version": 0,
+        "order_version": order.version,
         "market_symbol": market.symbol,
-        "market_kind": "perps",
+        "market_kind": "spot" if market.is_spot else "perps",
     }
 
 
@@ -192,7 +193,7 @@ def render_trade(trade: Trade, market: Market) -> dict[str, Any]:
         "bid_order_version": 0,
         "ask_order_version": 0,
         "market_symbol": market.symbol,
-        "market_kind": "perps",
+        "market_kind": "spot" if market.is_spot else "perps",
     }
     for role, before, fee, share in (
         ("taker", trade.taker_before, trade.taker_fee, trade.taker_integrator),
@@ -228,26 +229,31 @@ def render_levels(
     levels: Iterable[tuple[int, int]], market: Market
 ) -> list[dict[str, str]]:
     """Return (ticks, lots) pairs as book streams print them."""
+    price_decimals, size_decimals = market.price_decimals, market.size_decimals
     return [
-        {"price": price_text(price, market), "size": size_text(base, market)}
+        {
+            "price": int_to_fixed(price, price_decimals),
+            "size": int_to_fixed(base, size_decimals),
+        }
         for price, base in levels
     ]
 
 
-def _order_book_facts(state: MarketState) -> dict[str, Any]:
+def order_book_facts(state: MarketState) -> dict[str, Any]:
+    """Return what every list of markets says of one."""
     market = state.market
     return {
         "symbol": market.symbol,
         "market_id": market.market_id,
-        "market_type": "perp",
-        "base_asset_id": 0,
-        "quote_asset_id": 0,
+        "market_type": market.market_type,
+        "base_asset_id": market.base_asset_id,
+        "quote_asset_id": market.quote_asset_id,
         "status": "active" if market.active else "inactive",
         "taker_fee": "0.0000",
         "is_taker_fee_enabled": True,
         "maker_fee": "0.0000",
         "is_maker_fee_enabled": True,
-        "liquidation_fee": "1.0000",
+        "liquidation_fee": "0.0000" if market.is_spot else "1.0000",
         "min_base_amount": size_text(market.min_base_amount, market),
         "min_quote_amount": usdc_text(market.min_quote_amount),
         "order_quote_limit": usdc_text(market.order_quote_limit),
@@ -261,7 +267,7 @@ def _order_book_facts(state: MarketState) -> dict[str, Any]:
 def render_order_book_entry(state: MarketState) -> dict[str, Any]:
     """Return one market as `orderBooks` lists it."""
     return {
-        **_order_book_facts(state),
+        **order_book_facts(state),
         "open_interest": size_text(state.open_interest, state.market),
     }
 
@@ -270,7 +276,8 @@ def _number(value: int, decimals: int) -> float:
     return float(value / 10**decimals)
 
 
-def _day_numbers(state: MarketState) -> dict[str, Any]:
+def day_numbers(state: MarketState) -> dict[str, Any]:
+    """Return the day's statistics as JSON numbers."""
     market, day = state.market, state.day
     opened, last = day.open, state.last_trade_price
     return {
@@ -286,7 +293,7 @@ def render_details(state: MarketState) -> dict[str, Any]:
     """Return one market as `orderBookDetails` lists it."""
     market = state.market
     return {
-        **_order_book_facts(state),
+        **order_book_facts(state),
         "size_decimals": market.size_decimals,
         "price_decimals": market.price_decimals,
         "quote_multiplier": market.quote_multiplier,
@@ -296,7 +303,7 @@ def render_details(state: MarketState) -> dict[str, Any]:
         "closeout_margin_fraction": market.closeout_margin_fraction,
         "last_trade_price": _number(state.last_trade_price, market.price_decimals),
         "daily_trades_count": state.day.count,
-        **_day_numbers(state),
+        **day_numbers(state),
         "open_interest": _number(state.open_interest, market.size_decimals),
         "daily_chart": {},
         "market_config": dict(_MARKET_CONFIG),
@@ -313,7 +320,7 @@ def render_details(state: MarketState) -> dict[str, Any]:
 
 def render_exchange_row(state: MarketState) -> dict[str, Any]:
     """Return one market as `exchangeStats` lists it."""
-    day = _day_numbers(state)
+    day = day_numbers(state)
     return {
         "symbol": state.market.symbol,
         "last_trade_price": _number(
@@ -350,7 +357,7 @@ def render_market_stats(state: MarketState, now_us: int) -> dict[str, Any]:
         "current_funding_rate": percent_text(state.funding.current_rate),
         "funding_rate": percent_text(state.funding.rate),
         "funding_timestamp": now_us // hour_us * hour_us // 1_000,
-        **_day_numbers(state),
+        **day_numbers(state),
     }
 
 
@@ -374,11 +381,11 @@ def render_limits(account: Account) -> dict[str, Any]:
         "max_llp_amount": "0",
         "user_tier": tier.name,
         "user_tier_name": tier.name,
-        "user_tier_last_update": 0,
+        "user_tier_last_update": account.profile.tier_changed_us // 1_000,
         "can_create_public_pool": False,
         "current_maker_fee_tick": tier.maker_fee_tick,
         "current_taker_fee_tick": tier.taker_fee_tick,
-        "effective_lit_stakes": "0",
+        "effective_lit_stakes": str(stake_of(tier)),
         "leased_lit": "0",
         "bo_user_tier_name": tier.name,
         "bo_fee_rate": 0,

@@ -123,12 +123,21 @@ def _carry_out(exchange: Exchange, kind: str, what: list[Any]) -> None:
         exchange.advance(*what)
     elif kind == "tx":
         now_us, *item = what
+        protected = item.pop() if item[3:] else True
         with contextlib.suppress(Refused):  # the log has the refusal, then as now
-            exchange.submit(*item, now_us=now_us)
+            exchange.submit(*item, now_us=now_us, protected=protected)
     elif kind == "batch":
         now_us, items = what
         with contextlib.suppress(Refused):
             exchange.submit_batch([tuple(item) for item in items], now_us=now_us)
+    elif kind == "tier":
+        now_us, account, tier = what
+        with contextlib.suppress(Refused):
+            exchange.change_tier(account, tier, now_us=now_us)
+    elif kind == "maker_only":
+        now_us, account, slots = what
+        with contextlib.suppress(Refused):
+            exchange.set_maker_only(account, slots, now_us=now_us)
     elif kind == "note":
         name, fields = what
         exchange.note(_NOTES[name](**fields))

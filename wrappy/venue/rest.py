@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from wrappy.errors import ConfigError
-from wrappy.venue.answers import (
-    Answer,
-    Lost,
-    Question,
-    answer,
-    refusal,
-)
 from wrappy.venue.exchange import Refused
 from wrappy.venue.fault_rules import rule_from
 from wrappy.venue.gate import INVALID_PARAMETER
 from wrappy.venue.ledger import canonical_text
+from wrappy.venue.messages import (
+    Answer,
+    Lost,
+    Question,
+    answer,
+    joined,
+    refusal,
+)
 from wrappy.venue.page import (
     PAGE_PATH,
     STATE_PATH,
@@ -50,9 +52,17 @@ FAULTS_PATH: Final = "/venue/faults"
 LEDGER_PATH: Final = "/venue/ledger"
 ANNOUNCE_PATH: Final = "/admin/announce"
 
-_UNREADABLE: Final = (ValueError, LookupError, RuntimeError, web.RequestPayloadError)
+_UNREADABLE: Final = (
+    ValueError,
+    LookupError,
+    RuntimeError,
+    RuntimeWarning,
+    HttpProcessingError,
+    web.RequestPayloadError,
+)
 """What reading a form raises for one that is malformed, of an unknown character set,
-of an unknown transfer encoding, or badly compressed."""
+of an unknown transfer encoding, with a part's header that is broken (some only warn,
+but warnings may be errors), or badly compressed."""
 _TOO_LARGE: Final = 413
 _FORBIDDEN: Final = 403
 _BAD_REQUEST: Final = 400
@@ -253,7 +263,7 @@ def _question(request: web.Request, form: dict[str, str]) -> Question:
     return Question(
         request.method,
         request.path,
-        request.query,
+        joined(request.query.items()),
         form,
         token=request.headers.get("authorization", ""),
         ip=request.remote or "",
@@ -294,4 +304,5 @@ async def _form(request: web.Request) -> dict[str, str]:
         form = await request.post()
     except _UNREADABLE:
         raise wrong("body", "cannot be read") from None
-    return {name: value for name, value in form.items() if isinstance(value, str)}
+    texts = ((name, value) for name, value in form.items() if isinstance(value, str))
+    return joined(texts)

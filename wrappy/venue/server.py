@@ -169,6 +169,7 @@ def described(venue: Venue) -> dict[str, object]:
             {
                 "account_index": account.account_index,
                 "l1_address": account.l1_address,
+                "l1_private_key": account.l1_private_key,
                 "tier": account.tier,
                 "collateral": account.collateral,
                 "api_keys": [

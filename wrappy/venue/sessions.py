@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from wrappy.protocol.tiers import WS_IDLE_CLOSE_S
-from wrappy.venue.answers import TOO_MANY_CONNECTIONS
 from wrappy.venue.broadcast import Broadcast, encode
 from wrappy.venue.conversation import GOING_AWAY, Session
 from wrappy.venue.exchange import Refused
-from wrappy.venue.limits import CONNECTIONS_PER_IP
+from wrappy.venue.messages import TOO_MANY_CONNECTIONS
 from wrappy.venue.outgoing import POLICY_VIOLATION
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 RESTART: Final = 1012
 _CHECK_US: Final = 1_000_000
 _TICK_US: Final = 100_000
-_IDLE_US: Final = int(WS_IDLE_CLOSE_S * 1_000_000)
+_SECOND_US: Final = 1_000_000
 
 
 class Sessions:
@@ -44,6 +42,7 @@ class Sessions:
         self._check_at_us = floor.now_us() + _CHECK_US
         self._tick_at_us = 0
         self._closing = False
+        self._rules = floor.settings.stream_limits
 
     @property
     def sessions(self) -> frozenset[Session]:
@@ -65,7 +64,7 @@ class Sessions:
         if limits is None:
             return
         open_now = sum(session.ip == ip for session in self._sessions)
-        if limits.connect(ip, now=now) or open_now >= CONNECTIONS_PER_IP:
+        if limits.connect(ip, now=now) or open_now >= self._rules.connections:
             raise Refused(TOO_MANY_CONNECTIONS)
 
     async def serve(
@@ -125,6 +124,10 @@ class Sessions:
         """Tell the channels what happened."""
         self._broadcast.publish(events, now_us)
 
+    def hears_markets(self) -> bool:
+        """Return whether anybody listens to what happens in markets."""
+        return self._broadcast.hears_markets()
+
     def due_us(self) -> int | None:
         """Return when held-back changes or the connections need a look."""
         due = self._broadcast.due_us()
@@ -152,7 +155,10 @@ class Sessions:
         for session in self._sessions:
             if session.frozen:
                 continue
-            if now_us - session.heard_us >= _IDLE_US:
+            rules = self._rules
+            if now_us - session.heard_us >= rules.idle_close_s * _SECOND_US:
                 session.end(POLICY_VIOLATION, "no frame for two minutes")
+            elif 0 < rules.connection_life_s * _SECOND_US <= session.age_us(now_us):
+                session.end(GOING_AWAY, "connection is too old")
             elif self._floor.settings.expired_token != "keep":  # noqa: S105
                 session.drop_expired(now_us)

@@ -1,6 +1,7 @@
 """All settings of a local exchange as one TOML file that a person can edit.
 
-The names are those of `VenueSettings`; the tiers are tables of their own:
+The names are those of `VenueSettings`; a setting that is a set of settings is a table
+of its own, as `[stream_limits]`, and so are `[weights]` and the tiers:
 `[tiers.premium]` with `[tiers.premium.caps]`.
 """
 
@@ -11,12 +12,13 @@ import inspect
 import json
 import re
 import textwrap
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.errors import ConfigError
-from wrappy.protocol.tiers import TIERS, OrderCaps, Tier
+from wrappy.protocol.tiers import DEFAULT_WEIGHT, TIERS, WEIGHTS, OrderCaps, Tier
+from wrappy.venue.flow_settings import FlowSettings, flow_from, flow_table
 from wrappy.venue.settings import CHOICES, VenueSettings
 from wrappy.venue.toml_file import read_toml
 
@@ -58,10 +60,19 @@ def settings_from(values: Mapping[str, Any]) -> VenueSettings:
         ConfigError: a name is unknown or a value cannot work.
     """
     known = {field.name: field.default for field in fields(VenueSettings)}
+    del known["synthetic"]  # said in the table [flow]
     found: dict[str, Any] = {}
     for name, value in values.items():
-        if name == "tiers":
+        if name == "flow" and isinstance(value, dict):
+            kind, found["synthetic"] = flow_from(value)
+            if kind is not None:
+                found[name] = _typed("flow.kind", kind, known[name])
+        elif name == "tiers":
             found[name] = _tiers(value)
+        elif name == "weights":
+            found[name] = _weights(value)
+        elif name in known and is_dataclass(known[name]):
+            found[name] = _group(name, value, known[name])
         elif name in known:
             found[name] = _value(name, value, known[name])
         else:
@@ -73,10 +84,14 @@ def settings_table(settings: VenueSettings) -> dict[str, Any]:
     """Return settings in the types of TOML and JSON, as `settings_from` takes them."""
     table = asdict(settings)
     table["symbols"] = list(settings.symbols)
+    if table.pop("synthetic"):
+        table["flow"] = flow_table(settings.flow, settings.synthetic)
+    table["spot_balances"] = list(settings.spot_balances)
     table["tape"] = str(settings.tape)
     if settings.tape is None:
         del table["tape"]
     table["tiers"] = {tier.name: _tier_table(tier) for tier in settings.tiers}
+    table["weights"] = dict(settings.weights)
     return table
 
 
@@ -87,7 +102,11 @@ def settings_text(settings: VenueSettings | None = None) -> str:
     """
     settings = settings or _DEFAULTS
     table = settings_table(settings)
-    words = _words()
+    words = _words(VenueSettings)
+    groups = {f.name: f.default for f in fields(VenueSettings) if _is_group(f.default)}
+    tables = {"tiers", "weights", "synthetic", *groups}
+    if settings.synthetic:
+        tables.add("flow")
     lines = ["# Settings of a local exchange: python -m wrappy.venue --settings FILE"]
     for open_reading in (False, True):
         if open_reading:
@@ -95,14 +114,22 @@ def settings_text(settings: VenueSettings | None = None) -> str:
             lines += ["# disagree or are silent; each default is the likeliest."]
         for field in fields(VenueSettings):
             about = words.get(field.name, "")
-            if about.startswith(_OPEN_READING) != open_reading or field.name == "tiers":
+            if about.startswith(_OPEN_READING) != open_reading or field.name in tables:
                 continue
             lines += ["", *_comment(about.removeprefix(_OPEN_READING))]
             lines += _choices(field.name)
             if field.name in table:
-                lines.append(f"{field.name} = {_literal(table[field.name])}")
+                lines += _assignment(field.name, table[field.name])
             else:
                 lines.append(f"# {field.name} = {_EXAMPLES.get(field.name, '...')}")
+    for group, default in groups.items():
+        lines += ["", *_comment(words[group]), f"[{group}]"]
+        told = _words(type(default))
+        for name, value in table[group].items():
+            lines += [*_comment(told[name]), f"{name} = {_literal(value)}"]
+    lines += ["", *_flow_lines(settings, words["synthetic"])]
+    lines += ["", f"# Weights of REST requests; any other path has {DEFAULT_WEIGHT}."]
+    lines += ["[weights]", *_pairs({f'"{p}"': w for p, w in _all_weights(settings)})]
     lines += ["", "# Fees in 1e-6 of the value, delays in ms, requests in a minute."]
     for name in TIERS:
         tier = settings.tier_named(name)
@@ -113,9 +140,37 @@ def settings_text(settings: VenueSettings | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _words() -> dict[str, str]:
+def _flow_lines(settings: VenueSettings, about: str) -> list[str]:
+    lines = _comment(about)
+    if not settings.synthetic:
+        # As an example: the table would have to say what `flow` says above.
+        told = _words(FlowSettings)
+        for field in fields(FlowSettings)[1:]:
+            value = '"3100.00"' if field.name == "start_price" else field.default
+            shown = value if isinstance(value, str) and '"' in value else None
+            text = shown or ("1" if value is None else _literal(value))
+            lines += [*_comment(told[field.name]), f"# {field.name} = {text}"]
+        return lines
+    table = flow_table(settings.flow, settings.synthetic)
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    lines += ["[flow]", *_pairs(plain)]
+    for symbol, values in table.items():
+        if isinstance(values, dict):
+            lines += ["", f"[flow.{_literal(symbol)}]", *_pairs(values)]
+    return lines
+
+
+def _is_group(default: object) -> bool:
+    return is_dataclass(default) and not isinstance(default, type)
+
+
+def _all_weights(settings: VenueSettings) -> list[tuple[str, int]]:
+    return list((WEIGHTS | dict(settings.weights)).items())
+
+
+def _words(kind: type) -> dict[str, str]:
     # The class says what its fields mean; saying it twice would let the two differ.
-    documentation = inspect.getdoc(VenueSettings) or ""
+    documentation = inspect.getdoc(kind) or ""
     section = documentation.partition("\nAttributes:\n")[2]
     found: dict[str, str] = {}
     for match in re.finditer(
@@ -142,6 +197,13 @@ def _literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _assignment(name: str, value: Any) -> list[str]:
+    line = f"{name} = {_literal(value)}"
+    if len(line) <= _WIDTH + 2 or not isinstance(value, list):
+        return [line]
+    return [f"{name} = [", *(f"    {_literal(one)}," for one in value), "]"]
+
+
 def _pairs(values: Mapping[str, Any]) -> Iterable[str]:
     return [f"{name} = {_literal(value)}" for name, value in values.items()]
 
@@ -166,6 +228,24 @@ def _typed(name: str, value: Any, example: Any) -> Any:
         wanted = kinds[type(example)]
         raise ConfigError(f"{name}: {value!r} is not {wanted}, such as {example!r}")
     return value
+
+
+def _group(name: str, table: Any, default: Any) -> Any:
+    known = {field.name: getattr(default, field.name) for field in fields(default)}
+    for key, value in _table(name, table).items():
+        where = f"{name}.{key}"
+        if key not in known:
+            raise ConfigError(_unknown(where, [f"{name}.{one}" for one in known]))
+        _typed(where, value, known[key])
+    return replace(default, **table)
+
+
+def _weights(table: Any) -> tuple[tuple[str, int], ...]:
+    for path, weight in _table("weights", table).items():
+        if not path.startswith("/"):
+            raise ConfigError(f"weights.{path}: is no path, such as /api/v1/trades")
+        _typed(f"weights.{path}", weight, 1)
+    return tuple((p, w) for p, w in table.items() if w != WEIGHTS.get(p))
 
 
 def _tiers(tables: Any) -> tuple[Tier, ...]:

@@ -1,6 +1,6 @@
 """Side questions: what clients ask at their start and the local exchange has little on.
 
-Bodies follow the official OpenAPI file. There is one asset, nothing to deposit or
+Bodies follow the official OpenAPI file. There is nothing to deposit or
 withdraw, and no pools: lists are empty, not missing.
 """
 
@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.protocol.codes import OK
 from wrappy.venue.account_settings import USDC_ASSET
+from wrappy.venue.events import Announced
 from wrappy.venue.exchange import Refused
+from wrappy.venue.money_history import MoneyHistory
 from wrappy.venue.render import NO_ACCOUNT, usdc_text
+from wrappy.venue.spot_render import render_asset_details, spot_markets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,34 +72,35 @@ class SideQueries:
             v1 + "assetDetails": self._assets,
             v1 + "systemConfig": lambda _: _SYSTEM,
             v1 + "withdrawalDelay": lambda _: {"code": OK, "seconds": 0},
-            v1 + "announcement": lambda _: {"code": OK, "announcements": []},
-            v1 + "publicPoolsMetadata": lambda _: {"code": OK, "public_pools": []},
-            v1 + "referral/get": lambda _: {
-                "code": OK,
-                "referral_code": "",
-                "remaining_usage": 0,
-            },
+            v1 + "announcement": self._announcements,
         }
 
     def account_routes(self) -> dict[str, Callable[[Account, Parameters], Any]]:
         """Return the answering method of each path that needs a token."""
-        v1 = "/api/v1/"
-        return {
-            v1 + "deposit/history": lambda *_: _empty("deposits", "cursor"),
-            v1 + "withdraw/history": lambda *_: _empty("withdraws", "cursor"),
-            v1 + "transfer/history": lambda *_: _empty("transfers", "cursor"),
-            v1 + "getMakerOnlyApiKeys": lambda *_: {"code": OK, "api_key_indexes": []},
-            v1 + "transferFeeInfo": lambda *_: {"code": OK, "transfer_fee_usdc": 0},
-        }
+        return MoneyHistory(self._floor).routes()
+
+    def _announcements(self, _: Parameters) -> Any:
+        rows = [
+            {
+                "title": str(event.content.get("title", "")),
+                "content": str(event.content.get("text", "")),
+                "created_at": event.at_us // 1_000_000,
+                "expired_at": 0,
+            }
+            for event in self._floor.exchange.log.of(Announced)
+            if event.kind == "announcement"
+        ]
+        return {"code": OK, "announcements": rows}
 
     def _assets(self, query: Parameters) -> Any:
-        asset = query.integer("asset_id", USDC_ASSET, low=0)
-        if asset != USDC_ASSET:
+        exchange, wanted = self._floor.exchange, query.integer("asset_id", 0, low=0)
+        users = [a for a in exchange.accounts.values() if not a.is_flow]
+        supplied = sum(a.ledger.collateral + a.spot.balance(USDC_ASSET) for a in users)
+        rows = [{**_USDC, "total_supplied": usdc_text(supplied)}]
+        for state in spot_markets(exchange.markets):
+            owned = [a.spot.balance(state.market.base_asset_id) for a in users]
+            rows.append(render_asset_details(state, sum(owned)))
+        found = [row for row in rows if wanted in (0, row["asset_id"])]
+        if not found:
             raise Refused(_ASSET_NOT_FOUND)
-        users = (a for a in self._floor.exchange.accounts.values() if not a.is_flow)
-        supplied = usdc_text(sum(account.ledger.collateral for account in users))
-        return {"code": OK, "asset_details": [{**_USDC, "total_supplied": supplied}]}
-
-
-def _empty(name: str, cursor: str) -> dict[str, Any]:
-    return {"code": OK, name: [], cursor: ""}
+        return {"code": OK, "asset_details": found}

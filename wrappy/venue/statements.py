@@ -6,9 +6,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy._core.ledger import LedgerPosition
-from wrappy.venue.account_settings import USDC_ASSET
 from wrappy.venue.margin import liquidation_price
 from wrappy.venue.render import size_text, usdc_text
+from wrappy.venue.spot_render import render_assets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,8 @@ class Statement:
         self.maintenance_margin = cross.maintenance_margin(
             self._lot_values, self._maintenance
         )
-        self.available = max(0, self.cross_equity - self.initial_margin)
+        free = self.cross_equity - self.initial_margin - account.shared_lock
+        self.available = max(0, free)
 
     def position(self, market_index: int) -> dict[str, Any]:
         """Return the position in one market, flat or not."""
@@ -110,11 +111,12 @@ class Statement:
         }
 
     def positions(self, *, active_only: bool = False) -> list[dict[str, Any]]:
-        """Return the positions in all markets, or only those that are not flat."""
+        """Return the positions in all perpetuals, or only those that are not flat."""
         return [
             self.position(index)
-            for index in self._markets
-            if not active_only or self._account.ledger.size(index)
+            for index, state in self._markets.items()
+            if self._account.ledger.size(index)
+            or not (active_only or state.market.is_spot)
         ]
 
     def open_positions(self) -> dict[str, dict[str, Any]]:
@@ -125,25 +127,16 @@ class Statement:
         }
 
     def assets(self) -> list[dict[str, Any]]:
-        """Return the balances: USDC is the only one here."""
-        return [
-            {
-                "symbol": "USDC",
-                "asset_id": USDC_ASSET,
-                "balance": "0.000000",
-                "locked_balance": "0.000000",
-                "margin_mode": "enabled",
-                "margin_balance": usdc_text(self._cross.collateral),
-                "multiplier": "1",
-            }
-        ]
+        """Return the balances: USDC, and the assets of the spot markets."""
+        markets = [state.market for state in self._markets.values()]
+        return render_assets(self._account, markets, self._cross.collateral)
 
     def summary(self) -> dict[str, Any]:
         """Return the light entry of `accountsByL1Address`."""
         account = self._account
         return {
             "code": 0,
-            "account_type": 0,
+            "account_type": account.profile.account_type,
             "account_trading_mode": account.trading_mode,
             "index": account.index,
             "l1_address": account.l1_address,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from wrappy.protocol.channels import Channel, parse_channel
 from wrappy.protocol.codes import code_message
-from wrappy.protocol.tiers import WS_ACCOUNTS, WS_SUBSCRIPTIONS
 from wrappy.venue.exchange import Refused
 from wrappy.venue.gate import INVALID_AUTH
 
@@ -42,6 +41,7 @@ class Subscriptions:
         self, floor: Floor, broadcast: Broadcast, subscriber: Subscriber, refuse: Refuse
     ) -> None:
         self._floor = floor
+        self._limits = floor.settings.stream_limits
         self._broadcast = broadcast
         self._subscriber = subscriber
         self._refuse = refuse
@@ -56,7 +56,7 @@ class Subscriptions:
             self._refuse(
                 _ALREADY_SUBSCRIBED, f"Already Subscribed to : {wanted.reply_name}"
             )
-        elif len(self._channels) >= WS_SUBSCRIPTIONS:
+        elif len(self._channels) >= self._limits.subscriptions:
             self._refuse(_TOO_MANY_SUBSCRIPTIONS)
         elif self._too_many_accounts(wanted):
             self._refuse(_TOO_MANY_ACCOUNTS)
@@ -95,7 +95,7 @@ class Subscriptions:
     def _too_many_accounts(self, wanted: Channel) -> bool:
         accounts = {channel.account_index for channel, _ in self._channels.values()}
         accounts |= {wanted.account_index}
-        return len(accounts - {None}) > WS_ACCOUNTS
+        return len(accounts - {None}) > self._limits.accounts
 
     def remove(self, text: object) -> Channel | None:
         """Unsubscribe from the channel that a client named; return it, or refuse."""

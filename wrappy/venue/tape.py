@@ -1,31 +1,45 @@
-"""Recorded markets: a captured exchange stream, replayed as market life.
-
-The format is one message a line: local receive time in nanoseconds, a space, the raw
-JSON of a Binance USD-M futures stream (diff depth, trades, best quotes) and one REST
-depth snapshot, which may come some messages late. Plain text or gzip.
-"""
+"""Recorded markets: a captured exchange stream, replayed as market life."""
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
-from bisect import bisect_left
-from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from wrappy.errors import BookGapError, ConfigError
+from wrappy.errors import ConfigError
 from wrappy.venue.events import SetIndexPrice, SetLevel, Take
+from wrappy.venue.tape_book import FINE_DECIMALS, TapeBook, fine, located, rounded
+from wrappy.venue.tape_lines import (
+    SNAPSHOT_WITHIN_LINES,
+    DepthUpdate,
+    Snapshot,
+    TapeLine,
+    TapeTrade,
+    read_tape,
+    tape_symbol,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from wrappy.model import Market
     from wrappy.venue.events import FlowAction
+
+__all__ = [
+    "BAND_LEVELS",
+    "INDEX_INTERVAL_US",
+    "LOOP_PAUSE_US",
+    "SNAPSHOT_WITHIN_LINES",
+    "DepthUpdate",
+    "Snapshot",
+    "TapeBook",
+    "TapeFlow",
+    "TapeLine",
+    "TapeTrade",
+    "read_tape",
+    "tape_symbol",
+]
 
 BAND_LEVELS: Final = 50
 """Best price levels a side that are shown by default."""
@@ -35,185 +49,6 @@ INDEX_INTERVAL_US: Final = 500_000
 
 LOOP_PAUSE_US: Final = 1_000_000
 """Venue time between the end of a tape and its next pass."""
-
-SNAPSHOT_WITHIN_LINES: Final = 20_000
-"""Lines in which the snapshot must come; a start stays a matter of a moment."""
-
-_FINE_DECIMALS: Final = 12
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_QUOTE_ASSETS: Final = ("USD_PERP", "FDUSD", "BUSD", "USDT", "USDC", "USD")
-
-
-class DepthUpdate(msgspec.Struct, frozen=True):
-    """One diff: absolute sizes by price, and its place in the sequence."""
-
-    first: int = msgspec.field(name="U")
-    last: int = msgspec.field(name="u")
-    previous: int = msgspec.field(name="pu")
-    bids: list[tuple[str, str]] = msgspec.field(name="b")
-    asks: list[tuple[str, str]] = msgspec.field(name="a")
-
-
-class TapeTrade(msgspec.Struct, frozen=True):
-    """One trade of the tape."""
-
-    price: str = msgspec.field(name="p")
-    quantity: str = msgspec.field(name="q")
-    buyer_is_maker: bool = msgspec.field(name="m")
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """The REST depth snapshot a replay starts from."""
-
-    last_update_id: int = msgspec.field(name="lastUpdateId")
-    bids: list[tuple[str, str]]
-    asks: list[tuple[str, str]]
-
-
-class _Envelope(msgspec.Struct, frozen=True):
-    stream: str | None = None
-    data: msgspec.Raw = msgspec.Raw(b"")
-
-
-class TapeLine(NamedTuple):
-    """One line: where it stands, when it was received, and what it says.
-
-    `symbol` is None for a snapshot; `message` is None for streams that do not
-    matter to a replay.
-    """
-
-    number: int
-    received_ns: int
-    symbol: str | None
-    message: DepthUpdate | TapeTrade | Snapshot | None
-
-
-_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
-_SNAPSHOT: Final = msgspec.json.Decoder(Snapshot)
-_DEPTH: Final = msgspec.json.Decoder(DepthUpdate)
-_TRADE: Final = msgspec.json.Decoder(TapeTrade)
-
-
-def read_tape(path: Path) -> Iterator[TapeLine]:
-    """Yield the lines of a tape, one read at a time.
-
-    Raises:
-        ConfigError: the file cannot be read, or a line is of another format; the
-            message names the line.
-    """
-    number = 0
-    try:
-        with path.open("rb") as raw:
-            packed = raw.peek(2)[:2] == _GZIP_MAGIC
-            lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw
-            for number, line in enumerate(lines, start=1):
-                yield _parse(line, number, path)
-    except (OSError, EOFError, zlib.error) as error:
-        where = f" after line {number}" if number else ""
-        why = (isinstance(error, OSError) and error.strerror) or error
-        raise ConfigError(f"tape: {path} cannot be read{where}: {why}") from error
-    if number == 0:
-        raise ConfigError(f"tape: {path} is empty")
-
-
-def tape_symbol(path: Path) -> str:
-    """Return the base symbol a tape was recorded from, such as `ETH` of `ETHUSDT`.
-
-    Raises:
-        ConfigError: the file is missing, empty or of another format.
-    """
-    for line in islice(read_tape(path), SNAPSHOT_WITHIN_LINES):
-        if line.symbol is not None:
-            return line.symbol
-    raise ConfigError(f"tape: {path} names no symbol: it holds no stream messages")
-
-
-class TapeBook:
-    """The recorded exchange's book, in ticks and lots of a market of ours.
-
-    Where the market's tick is coarser than the tape's, bids round down and asks round
-    up, and what falls together adds up: the spread never shrinks. Sizes round down to
-    lots; a level below one lot does not show.
-    """
-
-    def __init__(self, market: Market) -> None:
-        self._bids = _TapeSide(market, is_ask=False)
-        self._asks = _TapeSide(market, is_ask=True)
-        self._snapshot_id = 0
-        self._last_id: int | None = None
-
-    def load(self, snapshot: Snapshot) -> None:
-        """Start from a snapshot."""
-        self._snapshot_id = snapshot.last_update_id
-        self._bids.update(snapshot.bids)
-        self._asks.update(snapshot.asks)
-
-    def apply(self, update: DepthUpdate) -> bool:
-        """Apply the next diff; return False for one that the snapshot contains.
-
-        The exchange documents the sequence: diffs that end before the snapshot are
-        dropped, the first one applied spans it, each further one names its
-        predecessor.
-
-        Raises:
-            BookGapError: the diff does not follow what was applied before.
-        """
-        if self._last_id is None:
-            if update.last < self._snapshot_id:
-                return False
-            follows = update.first <= self._snapshot_id
-        else:
-            follows = update.previous == self._last_id
-        if not follows:
-            raise BookGapError(
-                f"update {update.first}..{update.last} (after {update.previous}) does "
-                f"not follow {self._last_id or self._snapshot_id}"
-            )
-        self._last_id = update.last
-        self._bids.update(update.bids)
-        self._asks.update(update.asks)
-        return True
-
-    def best(self, levels: int) -> tuple[dict[int, int], dict[int, int]]:
-        """Return lots by tick of the best `levels` bids and asks, best first."""
-        return self._bids.best(levels), self._asks.best(levels)
-
-
-class _TapeSide:
-    def __init__(self, market: Market, *, is_ask: bool) -> None:
-        self._sign = 1 if is_ask else -1  # ranks ascend from the best price
-        self._tick = int(10 ** (_FINE_DECIMALS - market.price_decimals))
-        self._lot = int(10 ** (_FINE_DECIMALS - market.size_decimals))
-        self._recorded: dict[int, int] = {}  # exact price: exact size
-        self._sizes: dict[int, int] = {}  # rank: exact size of all prices in it
-        self._ranks: list[int] = []
-
-    def update(self, levels: Iterable[tuple[str, str]]) -> None:
-        for price_text, size_text in levels:
-            price, size = _fine(price_text), _fine(size_text)
-            rank = -(-self._sign * price // self._tick)
-            change = size - self._recorded.pop(price, 0)
-            if size:
-                self._recorded[price] = size
-            if change:
-                self._change(rank, change)
-
-    def _change(self, rank: int, change: int) -> None:
-        total = self._sizes.pop(rank, 0)
-        if not total:
-            self._ranks.insert(bisect_left(self._ranks, rank), rank)
-        if total + change:
-            self._sizes[rank] = total + change
-        else:
-            del self._ranks[bisect_left(self._ranks, rank)]
-
-    def best(self, levels: int) -> dict[int, int]:
-        shown = (
-            (self._sign * rank, lots)
-            for rank in self._ranks
-            if rank and (lots := self._sizes[rank] // self._lot)
-        )
-        return dict(islice(shown, levels))
 
 
 class TapeFlow:
@@ -299,13 +134,13 @@ class TapeFlow:
         book = TapeBook(self._market)
         begin = self._begin(lines, book)
         at_us = start_us
-        with _located(self._path, begin.number):
+        with located(self._path, begin.number):
             actions = self._quotes(book, at_us)
         yield at_us, actions
         for line in lines:
             elapsed_us = round((line.received_ns - begin.received_ns) / self._ns_per_us)
             at_us = max(at_us, start_us + elapsed_us)  # a clock set back stands still
-            with _located(self._path, line.number):
+            with located(self._path, line.number):
                 actions = self._actions(line.message, book, at_us)
             if actions:
                 yield at_us, actions
@@ -327,10 +162,10 @@ class TapeFlow:
             if isinstance(line.message, DepthUpdate):
                 early.append((line.number, line.message))
             elif isinstance(line.message, Snapshot):
-                with _located(self._path, line.number):
+                with located(self._path, line.number):
                     book.load(line.message)
                 for number, update in early:
-                    with _located(self._path, number):
+                    with located(self._path, number):
                         book.apply(update)
                 return line
         raise ConfigError(
@@ -351,9 +186,9 @@ class TapeFlow:
         return []  # a later snapshot tells nothing that the diffs did not
 
     def _trade(self, trade: TapeTrade) -> list[FlowAction]:
-        price = _rounded(_fine(trade.price), self._market.price_decimals)
-        base = _fine(trade.quantity) // 10 ** (
-            _FINE_DECIMALS - self._market.size_decimals
+        price = rounded(fine(trade.price), self._market.price_decimals)
+        base = fine(trade.quantity) // 10 ** (
+            FINE_DECIMALS - self._market.size_decimals
         )
         if not (price and base):
             return []
@@ -395,52 +230,3 @@ class TapeFlow:
 
     def _level(self, is_ask: int, price: int, base: int) -> SetLevel:
         return SetLevel(self._market.market_id, bool(is_ask), price, base)
-
-
-@contextmanager
-def _located(path: Path, number: int) -> Iterator[None]:
-    try:
-        yield
-    except BookGapError as error:
-        raise BookGapError(f"tape: {path}: line {number}: {error}") from error
-    except ValueError as error:
-        raise ConfigError(f"tape: {path}: line {number}: {error}") from error
-
-
-def _parse(line: bytes, number: int, path: Path) -> TapeLine:
-    received, _, body = line.partition(b" ")
-    with _located(path, number):
-        if not (received.isdigit() and body):
-            raise ValueError("not a receive time in nanoseconds, a space and JSON")
-        # msgspec's errors are ValueErrors and say which field is at fault.
-        envelope = _ENVELOPE.decode(body)
-        received_ns = int(received)
-        if envelope.stream is None:
-            return TapeLine(number, received_ns, None, _SNAPSHOT.decode(body))
-        name, _, kind = envelope.stream.partition("@")
-        symbol = _base_symbol(name)
-        if kind == "depth" or kind.startswith("depth@"):
-            return TapeLine(number, received_ns, symbol, _DEPTH.decode(envelope.data))
-        if kind == "trade":
-            return TapeLine(number, received_ns, symbol, _TRADE.decode(envelope.data))
-        return TapeLine(number, received_ns, symbol, None)
-
-
-def _base_symbol(name: str) -> str:
-    upper = name.upper()
-    for quote in _QUOTE_ASSETS:
-        if upper.endswith(quote) and upper != quote:
-            return upper[: -len(quote)]
-    return upper
-
-
-def _fine(text: str) -> int:
-    whole, _, part = text.partition(".")
-    if not (whole + part).isdecimal() or len(part) > _FINE_DECIMALS:
-        raise ValueError(f"{text!r} is not a decimal number")
-    return int(whole + part.ljust(_FINE_DECIMALS, "0"))
-
-
-def _rounded(fine: int, decimals: int) -> int:
-    unit = int(10 ** (_FINE_DECIMALS - decimals))
-    return (2 * fine + unit) // (2 * unit)

@@ -8,24 +8,21 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Final
 
-from wrappy._core.ledger import margin_of
 from wrappy._core.matching import (
+    CANCELED_LIQUIDITY,
     CANCELED_MARGIN,
     CANCELED_REDUCE_ONLY,
+    CANCELED_SLIPPAGE,
     FILLED,
     RESTED,
     Fill,
     MakerReduced,
     MakerRemoved,
 )
-from wrappy.venue.accounts import INSURANCE_FUND
 from wrappy.venue.events import (
-    IntegratorShare,
     LevelChanged,
     MarketChanged,
     OrderChanged,
-    PositionChanged,
-    SideBefore,
     Trade,
     TradeExecuted,
 )
@@ -39,6 +36,8 @@ from wrappy.venue.orders import (
     TRADE,
     VenueOrder,
 )
+from wrappy.venue.perp_desk import PerpDesk
+from wrappy.venue.spot_desk import SpotDesk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,13 +47,18 @@ if TYPE_CHECKING:
     from wrappy.venue.accounts import Account
     from wrappy.venue.events import Event
 
-FEE_SCALE: Final = 1_000_000
-LIQUIDATION_FEE: Final = 10_000
-"""The most that a forced trade costs, 1e-6 of its value (official documentation)."""
 FIRST_TRADE_ID: Final = 1_000_000_001
 ATTRIBUTE_MARKET: Final = "5"
 ATTRIBUTE_SELF_TRADE: Final = "6"
 ATTRIBUTE_SAME_GROUP: Final = "7"
+
+
+def _without_fill(state: MarketState, order: VenueOrder) -> str:
+    # The other reading: there was something, only not at the order's price.
+    engine = state.engine
+    best = engine.best_bid if order.is_ask else engine.best_ask
+    found_nothing = order.filled_base == 0 and best is not None
+    return CANCELED_SLIPPAGE if found_nothing else CANCELED_LIQUIDITY
 
 
 def attribute(info: Mapping[str, Any], key: str) -> int | None:
@@ -63,23 +67,19 @@ def attribute(info: Mapping[str, Any], key: str) -> int | None:
     return None if value is None else int(value)
 
 
-def fee_of(quote: int, tick: int) -> int:
-    """Return the fee on `quote` at `tick` (1e-6), halves rounded up, in 1e-6 USDC.
+def permitted(
+    desk: PerpDesk | SpotDesk, state: MarketState
+) -> Callable[[BookOrder, BookOrder, int, int], Verdict]:
+    """Return the question of a market's engine: can both accounts carry a fill."""
 
-    The rounding is a choice: the exchange publishes none.
-    """
-    return (quote * tick + FEE_SCALE // 2) // FEE_SCALE
+    def permit(maker: BookOrder, taker: BookOrder, price: int, base: int) -> Verdict:
+        if not desk.carries(taker, state, price, base, makes=False):
+            return "taker"
+        if not desk.carries(maker, state, price, base, makes=True):
+            return "maker"
+        return "allowed"
 
-
-def _integrator_fee(order: BookOrder, *, makes: bool) -> int:
-    terms = order.integrator if isinstance(order, VenueOrder) else None
-    if terms is None:
-        return 0
-    return terms.maker_fee if makes else terms.taker_fee
-
-
-def _sign(value: int) -> int:
-    return (value > 0) - (value < 0)
+    return permit
 
 
 class TradingFloor:
@@ -90,6 +90,7 @@ class TradingFloor:
         markets: by market index.
         lot_values: market index -> 1e-6 USDC of a lot at the mark price.
         nonce: number of the last change anywhere.
+        next_trade_id: number of the next trade.
         height: block in the making.
         ended: orders with children that ended and are not followed up yet.
         turned: (account, market) of positions that closed or turned and are not
@@ -111,9 +112,14 @@ class TradingFloor:
         self.ended: list[VenueOrder] = []
         self.turned: list[tuple[int, int]] = []
         self.shaken: set[int] = set()
-        self._holders: dict[int, set[int]] = {index: set() for index in self.markets}
+        self.slippage_for_nothing = False
         self._emit = emit
-        self._trade_id = FIRST_TRADE_ID
+        self.next_trade_id = FIRST_TRADE_ID
+        self._perps, spot = PerpDesk(self, emit), SpotDesk(self, emit)
+        self._desks: dict[int, PerpDesk | SpotDesk] = {
+            market.market_id: spot if market.is_spot else self._perps
+            for market in markets
+        }
         for account in accounts.values():
             for market in markets:
                 account.initial_margin_fractions.setdefault(
@@ -138,53 +144,26 @@ class TradingFloor:
         is_ask: bool,
         base: int,
         price: int,
+        order: VenueOrder | None = None,
     ) -> bool:
-        """Return whether free margin carries an order; closing a position needs none.
+        """Return whether an account has the margin, or the assets, for a resting order.
 
-        Open orders reserve nothing (cross margin, official API documentation). An
-        isolated position takes its margin from the same free part when it opens.
+        Args:
+            account: whose order.
+            market_index: its market.
+            is_ask: whether it sells.
+            base: lots left.
+            price: ticks.
+            order: the order if it exists: what it has locked is free for it.
         """
-        if account.is_flow:
-            return True
-        ledger = account.ledger
-        opening = base - ledger.reducible(market_index, is_ask=is_ask)
-        if opening <= 0:
-            return True
-        fractions = account.initial_margin_fractions
-        multiplier = self.markets[market_index].market.quote_multiplier
-        needed = margin_of(opening * price * multiplier, fractions[market_index])
-        return ledger.available(self.lot_values, fractions) >= needed
-
-    def _carries(
-        self, order: BookOrder, market_index: int, price: int, base: int, fee_tick: int
-    ) -> bool:
-        # A fill is allowed when it only shrinks the position, or when the account
-        # still has its initial margin afterwards.
-        account = self.accounts[order.owner]
-        if account.is_flow:
-            return True
-        ledger, fractions = account.ledger, account.initial_margin_fractions
-        size = ledger.size(market_index)
-        change = -base if order.is_ask else base
-        after = size + change
-        if size * after >= 0 and abs(after) < abs(size):
-            return True
-        multiplier = self.markets[market_index].market.quote_multiplier
-        lot_value = self.lot_values[market_index] or price * multiplier
-        fraction = fractions[market_index]
-        free = ledger.available(self.lot_values, fractions)
-        if market_index in ledger.allocated:
-            # What is opened takes its margin from the cross markets' free part; what
-            # is closed on the way gives its own back, with the profit it realizes.
-            opening = base - ledger.reducible(market_index, is_ask=order.is_ask)
-            if opening < base:
-                free += ledger.isolated_equity(market_index, price * multiplier)
-            free -= fee_of(base * price * multiplier, fee_tick)
-            return free >= margin_of(opening * price * multiplier, fraction)
-        free += change * (lot_value - price * multiplier)
-        free -= fee_of(base * price * multiplier, fee_tick)
-        free += margin_of(abs(size) * lot_value, fraction)
-        return free >= margin_of(abs(after) * lot_value, fraction)
+        return self._desks[market_index].covers(
+            account,
+            self.markets[market_index],
+            is_ask=is_ask,
+            base=base,
+            price=price,
+            order=order,
+        )
 
     # Matching and settlement
 
@@ -198,35 +177,33 @@ class TradingFloor:
         self, state: MarketState, order: VenueOrder, now_us: int, tx_hash: str
     ) -> str:
         # Matches and settles each event; returns the order's own outcome.
+        if state.engine.rest_unmatched(order, now_ms=now_us // 1_000):
+            return RESTED
+
         def reducible(owner: int, is_ask: bool) -> int:  # noqa: FBT001 - the engine's form
             return self.accounts[owner].ledger.reducible(state.index, is_ask=is_ask)
 
-        def permit(
-            maker: BookOrder, taker: BookOrder, price: int, base: int
-        ) -> Verdict:
-            tier = self.accounts[taker.owner].tier
-            tick = tier.taker_fee_tick + _integrator_fee(taker, makes=False)
-            if not self._carries(taker, state.index, price, base, tick):
-                return "taker"
-            tier = self.accounts[maker.owner].tier
-            tick = tier.maker_fee_tick + _integrator_fee(maker, makes=True)
-            if not self._carries(maker, state.index, price, base, tick):
-                return "maker"
-            return "allowed"
-
+        desk = self._desks[state.index]
+        # The engine has one word for an account that cannot carry a fill.
+        words = {CANCELED_MARGIN: desk.shortage}
         outcome = RESTED
         kind = LIQUIDATION_TRADE if order.order_type == LIQUIDATION else TRADE
         for event in state.engine.execute(
-            order, now_ms=now_us // 1_000, reducible=reducible, permit=permit
+            order,
+            now_ms=now_us // 1_000,
+            reducible=reducible,
+            permit=permitted(desk, state),
         ):
             if isinstance(event, Fill):
                 self.trade(state, event, now_us, tx_hash, kind=kind)
             elif isinstance(event, MakerRemoved):
-                self.settle(state, event.order, event.reason, now_us)
+                self.settle(
+                    state, event.order, words.get(event.reason, event.reason), now_us
+                )
             elif isinstance(event, MakerReduced):
                 self.settle(state, event.order, RESTED, now_us)
             else:
-                outcome = event.outcome
+                outcome = words.get(event.outcome, event.outcome)
         return outcome
 
     def run(
@@ -236,15 +213,18 @@ class TradingFloor:
         outcome = CANCELED_REDUCE_ONLY
         if order.remaining:
             outcome = self._match(state, order, now_us, tx_hash)
+        if outcome == CANCELED_LIQUIDITY and self.slippage_for_nothing:
+            outcome = _without_fill(state, order)
         if outcome == RESTED and not self.covers(
             self.accounts[order.owner],
             state.index,
             is_ask=order.is_ask,
             base=0 if order.reduce_only else order.remaining,
             price=order.price,
+            order=order,
         ):
             state.engine.cancel(order.order_index)
-            outcome = CANCELED_MARGIN
+            outcome = self._desks[state.index].shortage
         self.settle(state, order, outcome, now_us)
         return outcome
 
@@ -284,44 +264,7 @@ class TradingFloor:
                 del account.by_coi[coi]
             account.history.append(order)
         self._emit(OrderChanged(now_us, copy.copy(order)))
-
-    def _collect(
-        self, order: VenueOrder, quote: int, *, makes: bool
-    ) -> IntegratorShare | None:
-        # An integrator that has no account here takes the money out of this world.
-        rate = _integrator_fee(order, makes=makes)
-        if order.integrator is None or not rate:
-            return None
-        share = IntegratorShare(order.integrator.account, rate, fee_of(quote, rate))
-        collector = self.accounts.get(share.account)
-        if collector is not None:
-            collector.ledger.collateral += share.amount
-            collector.ledger.fees_paid -= share.amount
-        return share
-
-    def _fee(
-        self, order: VenueOrder, fill: Fill, quote: int, tick: int
-    ) -> tuple[int, int]:
-        # (rate, amount). A forced trade costs what it brought above its zero price,
-        # up to a bound, and that goes to the insurance fund; nothing else is charged.
-        if self.accounts[order.owner].is_flow:
-            return 0, 0
-        if order.order_type != LIQUIDATION:
-            return tick, fee_of(quote, tick)
-        gain = abs(fill.price - order.price) * (quote // fill.price)
-        fee = min(gain, fee_of(quote, LIQUIDATION_FEE))
-        fund = self.accounts[INSURANCE_FUND].ledger
-        fund.collateral += fee
-        fund.fees_paid -= fee
-        return fee * FEE_SCALE // quote, fee
-
-    def _follow_holder(self, account: Account, market_index: int) -> None:
-        holders = self._holders[market_index]
-        if account.ledger.size(market_index):
-            holders.add(account.index)
-        else:
-            holders.discard(account.index)
-        self.shaken.add(account.index)
+        self._desks[state.index].reserve(state, order, now_us, rests=outcome == RESTED)
 
     def trade(
         self,
@@ -342,48 +285,15 @@ class TradingFloor:
             raise TypeError(f"fill: {fill!r} is not among the exchange's orders")
         quote = price * base * state.market.quote_multiplier
         ask, bid = (taker, maker) if taker.is_ask else (maker, taker)
-        rates: dict[bool, int] = {}
-        fees: dict[bool, int] = {}
-        shares: dict[bool, IntegratorShare | None] = {}
-        before: dict[bool, SideBefore] = {}
-        profits: dict[bool, int] = {}
-        interest = 0
+        desk = self._desks[state.index]
+        made, took = (desk.book(state, order, fill, quote) for order in (maker, taker))
+        sold, bought = (took, made) if taker.is_ask else (made, took)
         for order in (maker, taker):
-            account = self.accounts[order.owner]
-            tier = account.tier
-            rate = tier.maker_fee_tick if order is maker else tier.taker_fee_tick
-            rate, fee = self._fee(order, fill, quote, rate)
-            share = self._collect(order, quote, makes=order is maker)
-            held = account.ledger.positions.get(state.index)
-            size, cost = (held.size, held.entry_quote) if held else (0, 0)
-            profits[order.is_ask] = account.ledger.apply_fill(
-                state.index,
-                is_ask=order.is_ask,
-                base=base,
-                quote=quote,
-                fee=fee + (share.amount if share else 0),
-                fraction=account.initial_margin_fractions[state.index],
-            )
-            after = account.ledger.size(state.index)
-            interest += abs(after) - abs(size)
-            rates[order.is_ask], fees[order.is_ask] = rate, fee
-            shares[order.is_ask] = share
-            before[order.is_ask] = SideBefore(
-                position=size,
-                entry_quote=cost,
-                initial_margin_fraction=account.initial_margin_fractions[state.index],
-                sign_changed=_sign(size) != _sign(after),
-            )
-            if not account.is_flow:
-                self._follow_holder(account, state.index)
-                if size and _sign(size) != _sign(after):
-                    self.turned.append((account.index, state.index))
             order.filled_base += base
             order.filled_quote += quote
-        made, took = maker.is_ask, taker.is_ask
         trade = Trade(
-            trade_id=self._trade_id,
-            tx_hash=tx_hash or f"{self._trade_id:080x}",
+            trade_id=self.next_trade_id,
+            tx_hash=tx_hash or f"{self.next_trade_id:080x}",
             market_index=state.index,
             price=price,
             base=base,
@@ -394,23 +304,23 @@ class TradingFloor:
             bid_client_order_index=bid.client_order_index,
             ask_account=ask.owner,
             bid_account=bid.owner,
-            is_maker_ask=made,
-            taker_fee=rates[took],
-            maker_fee=rates[made],
-            taker_fee_amount=fees[took],
-            maker_fee_amount=fees[made],
-            taker_before=before[took],
-            maker_before=before[made],
-            ask_pnl=profits[True],
-            bid_pnl=profits[False],
+            is_maker_ask=maker.is_ask,
+            taker_fee=took.rate,
+            maker_fee=made.rate,
+            taker_fee_amount=took.fee,
+            maker_fee_amount=made.fee,
+            taker_before=took.before,
+            maker_before=made.before,
+            ask_pnl=sold.profit,
+            bid_pnl=bought.profit,
             block_height=self.height,
             at_us=now_us,
-            taker_integrator=shares[took],
-            maker_integrator=shares[made],
+            taker_integrator=took.share,
+            maker_integrator=made.share,
             kind=kind,
         )
-        self._trade_id += 1
-        state.open_interest += interest // 2
+        self.next_trade_id += 1
+        state.open_interest += (made.opened + took.opened) // 2
         state.trades.append(trade)
         if kind != DELEVERAGE_TRADE:
             state.last_trade_price = price
@@ -423,7 +333,7 @@ class TradingFloor:
             account = self.accounts[order.owner]
             if not account.is_flow:
                 account.trades.append(trade)
-                self._emit(PositionChanged(now_us, account.index, state.index))
+                desk.tell(account, trade)
 
     def _mark(self, state: MarketState) -> bool:
         mark = state.reckon_mark_price()
@@ -431,7 +341,7 @@ class TradingFloor:
             return False
         state.mark_price = mark
         self.lot_values[state.index] = mark * state.market.quote_multiplier
-        self.shaken |= self._holders[state.index]
+        self.shaken |= self._perps.holders[state.index]
         return True
 
     def tell_books(self, states: Iterable[MarketState], *, now_us: int) -> None:

@@ -362,3 +362,96 @@ def test_a_caller_may_stop_between_events_and_find_a_whole_book(book):
     next(events)
     events.close()
     assert book.engine.depth() == ([], [(100, 1)])
+
+
+def test_an_order_sent_back_stands_behind_all_others_at_its_price(book):
+    first, _ = book.send("buy", 100, 5)
+    second, _ = book.send("buy", 100, 4)
+    book.engine.send_back(first.order_index)
+    assert list(book.engine.orders(is_ask=False)) == [second, first]
+    assert first.priority > second.priority
+    assert book.fills("sell", 100, 6) == [(100, 4, 2), (100, 2, 1)]
+    with pytest.raises(KeyError):
+        book.engine.send_back(99)
+
+
+# ----------------------------------------------------------- resting without a match
+
+
+def twins():
+    """Two books with one ask at 110, one bid at 90."""
+    for _ in range(2):
+        book = Book()
+        book.send("sell", 110, 5)
+        book.send("buy", 90, 5)
+        book.engine.level_changes()
+        yield book
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+@pytest.mark.parametrize("price", [80, 90, 91, 109, 110, 120])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"time_in_force": POST_ONLY},
+        {"time_in_force": IOC},
+        {"reduce_only": True},
+        {"is_market": True},
+        {"expiry_ms": 999},
+        {"expiry_ms": 1_000},
+        {"expiry_ms": 1_001},
+    ],
+    ids=str,
+)
+def test_an_order_that_meets_nobody_rests_as_if_it_had_been_matched(
+    side, price, fields
+):
+    told, asked = twins()
+    _, events = told.send(side, price, 3, now_ms=1_000, owner=9, **fields)
+    order = BookOrder(
+        order_index=told.count,
+        owner=9,
+        is_ask=side == "sell",
+        price=price,
+        remaining=3,
+        **fields,
+    )
+    before = asked.engine.depth()
+    if asked.engine.rest_unmatched(order, now_ms=1_000):
+        assert [event.outcome for event in events] == ["rested"]
+        assert asked.engine.depth() == told.engine.depth()
+        assert asked.engine.level_changes() == told.engine.level_changes()
+        assert order.order_index in asked.engine
+    else:
+        crosses = price <= 90 if side == "sell" else price >= 110
+        assert crosses or fields.keys() & {
+            "time_in_force",
+            "reduce_only",
+            "is_market",
+            "expiry_ms",
+        }
+        assert asked.engine.depth() == before
+        assert asked.engine.level_changes() == []
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_in_an_empty_book_every_limit_order_meets_nobody(side):
+    engine = MatchingEngine()
+    order = BookOrder(
+        order_index=1, owner=1, is_ask=side == "sell", price=5, remaining=1
+    )
+    assert engine.rest_unmatched(order, now_ms=0)
+    assert list(engine.orders(is_ask=order.is_ask)) == [order]
+
+
+def test_an_order_sent_back_trades_after_the_others_at_its_price():
+    book = Book()
+    for base in (5, 6, 7):
+        book.send("sell", 100, base)
+    book.engine.send_back(1)
+    assert [order.order_index for order in book.engine.orders(is_ask=True)] == [2, 3, 1]
+    assert book.engine.level_size(is_ask=True, price=100) == 18
+    assert book.fills("buy", 100, 14) == [(100, 6, 2), (100, 7, 3), (100, 1, 1)]
+    with pytest.raises(KeyError):
+        book.engine.send_back(2)

@@ -75,6 +75,33 @@ def test_an_answer_lists_its_markets():
     assert markets_from_details({"order_book_details": None}) == ()
 
 
+SPOT_ROW = {
+    **{name: value for name, value in ROW.items() if "margin" not in name},
+    "symbol": "ETH/USDC",
+    "market_id": 2048,
+    "market_type": "spot",
+    "base_asset_id": 1,
+    "quote_asset_id": 3,
+}
+
+
+def test_spot_markets_come_after_the_perpetuals_and_have_assets():
+    body = {"order_book_details": [ROW], "spot_order_book_details": [SPOT_ROW]}
+    perpetual, spot = markets_from_details(body)
+    assert (perpetual.is_spot, perpetual.base_symbol) == (False, "ETH")
+    assert (spot.is_spot, spot.base_symbol) == (True, "ETH")
+    assert (spot.base_asset_id, spot.quote_asset_id) == (1, 3)
+    assert spot == find_market(BUNDLED_MARKETS, symbol="eth/usdc")
+
+
+def test_a_spot_market_without_assets_or_a_list_that_is_none_is_refused():
+    broken = {**SPOT_ROW, "base_asset_id": None}
+    with pytest.raises(ProtocolError, match="unreadable market"):
+        markets_from_details({"spot_order_book_details": [broken]})
+    with pytest.raises(ProtocolError, match="a dict holds no markets"):
+        markets_from_details({"spot_order_book_details": {"ETH/USDC": SPOT_ROW}})
+
+
 def test_a_market_is_found_by_symbol_or_index_or_both():
     assert find_market(BUNDLED_MARKETS, symbol="eth").market_id == 0
     assert find_market(BUNDLED_MARKETS, market_id=1).symbol == "BTC"

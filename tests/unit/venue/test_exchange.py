@@ -27,7 +27,7 @@ from wrappy.venue.exchange import Exchange, Refused
 from wrappy.venue.records import RecordTable
 from wrappy.venue.settings import VenueSettings
 from wrappy.venue.statements import Statement
-from wrappy.venue.trading import fee_of
+from wrappy.venue.fees import fee_of
 
 ETH = Market("ETH", 0, 2, 4, 50, 10_000_000)
 BTC = Market("BTC", 1, 1, 5, 10, 10_000_000)
@@ -304,7 +304,7 @@ def test_the_skip_attribute_lets_a_nonce_jump_but_never_back(desk):
 
 
 def test_unsupported_types_and_past_deadlines_are_refused(desk):
-    assert desk.refused(desk.send, 12, desk.info()) == 21505
+    assert desk.refused(desk.send, 10, desk.info()) == 21505
     assert desk.refused(desk.send, 14, {**desk.create(), "ExpiredAt": 1}) == 21501
 
 

@@ -95,7 +95,7 @@ def test_every_bundled_market_opens_near_its_price_with_a_tight_spread(market):
         book.apply(action)
     bid, ask = book.best
     price = market.price((bid + ask) // 2)
-    assert abs(price / DEFAULT_PRICES[market.symbol] - 1) < Decimal("0.001")
+    assert abs(price / DEFAULT_PRICES[market.base_symbol] - 1) < Decimal("0.001")
     assert 0 < ask - bid <= max(1, ask // 10_000)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from wrappy.protocol.tiers import TIERS
-from wrappy.venue.limits import QUOTA_AT_START, RequestLimits, VolumeQuota
+from wrappy.protocol.tiers import QUOTA_AT_START, TIERS
+from wrappy.venue.limits import RequestLimits, VolumeQuota
+from wrappy.venue.settings import VenueSettings
 
 CREATE, CANCEL = 14, 15
 OWNER = "0xabc"
@@ -64,3 +65,17 @@ def test_a_standard_account_has_one_window_for_sends_and_reads(name):
         assert limits.send(owner, now=0.0) == 0.0
     wait = limits.read("/api/v1/account", ip="::1", owner=owner, now=1.0)
     assert wait == (59.0 if name == "standard" else 0.0)
+
+
+def test_whoever_sent_too_fast_is_shut_out_of_reading_and_sending():
+    settings = VenueSettings(throttle_pause_ms=60_000)
+    limits, owner = (
+        RequestLimits(TIERS["standard"], settings),
+        (OWNER, TIERS["standard"]),
+    )
+    for _ in range(60):
+        limits.send(owner, now=0.0)
+    assert limits.send(owner, now=30.0) == 60.0
+    assert limits.send(owner, now=70.0) == 20.0
+    assert limits.read("/", ip="::1", owner=owner, now=80.0) == 10.0
+    assert limits.send(owner, now=90.0) == 0.0

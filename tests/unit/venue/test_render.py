@@ -8,11 +8,11 @@ import pytest
 
 from wrappy._core.ledger import AccountLedger
 from wrappy.model import Market
-from wrappy.protocol.tiers import TIERS
+from wrappy.protocol.tiers import QUOTA_AT_START, TIERS
 from wrappy.venue.accounts import Account
 from wrappy.venue.candles import MINUTES_KEPT, CandleStore, render_candle
 from wrappy.venue.events import SideBefore, Trade
-from wrappy.venue.limits import QUOTA_AT_START, VolumeQuota
+from wrappy.venue.limits import VolumeQuota
 from wrappy.venue.market_state import MarketState
 from wrappy.venue.orders import VenueOrder
 from wrappy.venue.records import TxRecord

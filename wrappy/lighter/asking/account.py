@@ -18,6 +18,7 @@ from wrappy.errors import (
 from wrappy.lighter.asking.reading import (
     account_in,
     balance_in,
+    candles_in,
     decimal,
     margin_in,
     position_of,
@@ -25,6 +26,7 @@ from wrappy.lighter.asking.reading import (
     rows_by_market,
     transaction_in,
 )
+from wrappy.protocol.channels import RESOLUTIONS_MS
 from wrappy.protocol.markets import find_market
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
         TradeDict,
     )
     from wrappy.lighter.wire.token import AuthTokens
-    from wrappy.model import Position
+    from wrappy.model import Candle, Position
 
 logger = logging.getLogger("wrappy.account")
 
@@ -50,6 +52,7 @@ INACTIVE_ORDERS_PATH = "/api/v1/accountInactiveOrders"
 TRADES_PATH = "/api/v1/trades"
 ACCOUNT_PATH = "/api/v1/account"
 BOOK_PATH = "/api/v1/orderBookOrders"
+CANDLES_PATH = "/api/v1/candles"
 TX_PATH = "/api/v1/tx"
 TX_NOT_FOUND = 21500
 PAGE_ROWS = 100
@@ -214,6 +217,23 @@ class AccountReader:
         fields = {"by": "index", "value": self.account_index}
         answer = await self._ask(ACCOUNT_PATH, fields)
         return account_in(answer, self.account_index)
+
+    async def candles(
+        self, market_index: int, resolution: str, *, end_ms: int, count: int
+    ) -> list[Candle]:
+        """Return up to 500 of a market's candles that began before `end_ms`.
+
+        Oldest first; one that is not over yet may be among them.
+        """
+        length = RESOLUTIONS_MS[resolution]
+        fields = {
+            "market_id": market_index,
+            "resolution": resolution,
+            "start_timestamp": max(0, end_ms - count * length),
+            "end_timestamp": end_ms,
+            "count_back": count,
+        }
+        return candles_in(await self._ask(CANDLES_PATH, fields, private=False))
 
     async def _page(
         self,

@@ -17,7 +17,7 @@ from wrappy.lighter.results import (
     MarginSetting,
     OrderReport,
 )
-from wrappy.model import Position, Side, Trade
+from wrappy.model import Candle, Position, Side, Trade
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -332,3 +332,34 @@ def fill_in(row: TradeDict, account_index: int) -> Fill:
         fee=price * size * ticks / FEE_SCALE,
         timestamp_ms=whole(row, "timestamp"),
     )
+
+
+def candles_in(answer: Mapping[str, Any]) -> list[Candle]:
+    """Return the candles of an answer, oldest first, none of them closed.
+
+    Fields that are zero are left out by the exchange (official API documentation).
+
+    Raises:
+        ProtocolError: one cannot be read.
+    """
+    rows = answer.get("c")
+    if not isinstance(rows, list):
+        raise ProtocolError(f"c: {type(rows).__name__} is no list of candles")
+    candles = []
+    for row in rows:
+        if not isinstance(row, dict):
+            raise ProtocolError(f"c: a {type(row).__name__} is no candle")
+        candles.append(
+            Candle(
+                start_ms=whole(row, "t"),
+                open=decimal(row, "o"),
+                high=decimal(row, "h"),
+                low=decimal(row, "l"),
+                close=decimal(row, "c"),
+                base_volume=decimal(row, "v"),
+                quote_volume=decimal(row, "V"),
+                last_trade_id=_whole_or_zero(row, "i"),
+                closed=False,
+            )
+        )
+    return sorted(candles, key=lambda candle: candle.start_ms)

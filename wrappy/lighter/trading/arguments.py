@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wrappy._core.coi import COI_MAX
 from wrappy.errors import InvalidOrderError
+from wrappy.protocol.channels import RESOLUTIONS_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -111,3 +112,16 @@ def checked_decimal(value: object, *, field: str) -> Decimal:
     if not number.is_finite():
         raise InvalidOrderError(field, value, "is no finite number")
     return number
+
+
+def candle_length_ms(resolution: object) -> int:
+    """Return the length of a candle in milliseconds.
+
+    Raises:
+        InvalidOrderError: there is no such resolution.
+    """
+    length = RESOLUTIONS_MS.get(resolution) if isinstance(resolution, str) else None
+    if length is None:
+        words = ", ".join(RESOLUTIONS_MS)
+        raise InvalidOrderError("resolution", resolution, f"is none of {words}")
+    return length

@@ -217,17 +217,17 @@ class ConditionalOrders(AccountControls):
         buy = before < 0
         best = await self._prices.opposite(buy=buy)
         bound = self._build.bound(best, buy=buy, bps=bps)
-        scope = object()
         numbers = []
-        for part in self._parts_of(lots, bound, buy=buy):
-            intent = self._build.at_market(
-                self.market.size(part if buy else -part),
-                bound,
-                client_order_index=self._number(None),
-                reduce_only=True,
-            )
-            numbers.append(intent.client_order_index)
-            self._outbox.put_in(scope, intent, touches=numbers[-1], is_cancel=False)
+        with self._outbox.open_scope() as scope:
+            for part in self._parts_of(lots, bound, buy=buy):
+                intent = self._build.at_market(
+                    self.market.size(part if buy else -part),
+                    bound,
+                    client_order_index=self._number(None),
+                    reduce_only=True,
+                )
+                numbers.append(intent.client_order_index)
+                self._outbox.put(intent, touches=numbers[-1], is_cancel=False)
         flushed = await self._outbox.flush(scope)
         if not flushed["dry_run"]:
             receipts = await asyncio.gather(
