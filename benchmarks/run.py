@@ -31,6 +31,8 @@ BENCHMARKS = (
     "memory",
     "lost_orders",
     "indicators",
+    "sweep",
+    "backtest",
 )
 PACKAGES = ("aiohttp", "msgspec", "lighter-sdk")
 

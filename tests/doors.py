@@ -85,9 +85,10 @@ class Place:
         except VenueError as error:
             return told(error)
 
-    async def open_stream(self):
+    async def open_stream(self, query=""):
         """Return a connected stream and its first frame."""
-        stream = self.environment.open_stream(self.url, timeout_s=DEADLINE_S)
+        url = f"{self.url}{query}"
+        stream = self.environment.open_stream(url, timeout_s=DEADLINE_S)
         self._streams.append(stream)
         await stream.connect()
         return stream, json.loads(await stream.receive(DEADLINE_S))

@@ -62,13 +62,21 @@ DOORS = {
         "venue/rest.py",
         "venue/stream.py",
         "venue/server.py",
-        "runner/monitor.py",
+        "runner/monitor/server.py",
     ),
     "ctypes": ("signing/sdk_library.py",),
     "lighter": ("signing/sdk_library.py",),
     "aiolimiter": (),
     "pybotters": ("lighter/streaming/store_base.py",),
-    "redis": ("lighter/pacing/shared_budget.py",),
+    "apprise": ("runner/alerts/sending.py",),
+    "prometheus_client": ("runner/metrics.py",),
+    "redis": ("lighter/pacing/shared_budget.py", "runner/bus.py"),
+    "matplotlib": ("runner/charts.py",),
+    "plotly": ("runner/results_page/plotly_script.py",),
+    "optuna": ("runner/sweep/optuna_search.py",),
+    "distributed": ("runner/sweep/cluster.py",),
+    "cyclopts": ("runner/cli/app.py",),
+    "yaml": ("runner/settings/document.py",),
 }
 """Modules that may import a dependency."""
 

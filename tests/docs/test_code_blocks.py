@@ -26,6 +26,7 @@ from typing import NamedTuple
 import pytest
 
 from wrappy.lighter.config import ENVIRONMENT, load_config, read_file
+from wrappy.runner.cli.app import build
 from wrappy.venue import Venue
 from wrappy.venue.__main__ import parser
 from wrappy.venue.record import parser as record_parser
@@ -259,6 +260,16 @@ def make_targets():
     return set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
 
 
+def check_own_command(words):
+    """Have the command line read the words, without carrying anything out."""
+    if words[:1] == ["venue"]:
+        parser().parse_args(words[1:])
+    elif words[:1] == ["record"]:
+        record_parser().parse_args(words[1:])
+    elif "--help" not in words:
+        build().parse_args(words, exit_on_error=False, print_error=False)
+
+
 @pytest.mark.parametrize("words", list(commands()))
 def test_a_command_of_the_documentation_exists(words):
     if words == ["python", "-m", "asyncio"]:
@@ -267,6 +278,8 @@ def test_a_command_of_the_documentation_exists(words):
         words = words[1:]  # a variable for this command only
     if words[0] == "make":
         assert {word for word in words[1:] if "=" not in word} <= make_targets()
+    elif words[0] == "wrappy":
+        check_own_command(words[1:])
     elif words[:3] == ["python", "-m", "wrappy.venue"]:
         words = words[: words.index(">")] if ">" in words else words
         if words[3:4] == ["replay"]:

@@ -11,83 +11,16 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.doors import DOORS, play
+from tests.desk import HOUR_MS, IOC, POST_ONLY, PRICE, at
+from tests.doors import DOORS
 from wrappy.protocol.intents import (
     CancelOrder,
     CreateGroupedOrders,
     CreateOrder,
+    ModifyOrder,
 )
 from wrappy.venue.events import SetIndexPrice, SetLevel, Take
-
-IOC, GTT, POST_ONLY = 0, 1, 2
-PRICE = 300_000
-HOUR_MS = 3_600_000
-DEEP = 100_000
-
-
-class Desk:
-    """Accounts at a market of two levels, which the test moves."""
-
-    def __init__(self, place):
-        self.place = place
-        self.levels = []
-
-    def quote(self, price, lots=DEEP, gap=100):
-        """Put the market around a price; 0 lots leave it empty."""
-        gone = [SetLevel(0, is_ask, level, 0) for is_ask, level in self.levels]
-        self.levels = [(False, price - gap), (True, price + gap)] if lots else []
-        new = [SetLevel(0, is_ask, level, lots) for is_ask, level in self.levels]
-        acts = [*gone, SetIndexPrice(0, price), *new]
-        if lots:
-            acts.append(Take(0, True, price - gap, 1))
-        self.place.engine.exchange.apply_flow(acts, now_us=self.place.now_us)
-
-    def wish(self, coi, lots, price=PRICE, **more):
-        tif = more.pop("tif", GTT)
-        kind = more.pop("kind", 0)
-        waits = kind in (2, 3, 4, 5, 6)
-        expiry = self.place.now_ms() + more.pop("life_ms", HOUR_MS)
-        return CreateOrder(
-            *(0, coi, abs(lots), price, lots < 0, kind, tif),
-            order_expiry=expiry if tif or waits else 0,
-            **more,
-        )
-
-    async def send(self, wish, account=0, extra=None):
-        """Send, and let it be carried out; return the code."""
-        signer = self.place.signer(account)
-        query = {
-            "account_index": signer.account_index,
-            "api_key_index": signer.api_key_index,
-        }
-        nonce = (await self.place.get("nextNonce", **query))["nonce"]
-        signed = signer.sign(wish, nonce=nonce)
-        text = signed.tx_info
-        if extra:
-            text = json.dumps({**json.loads(text), "L2TxAttributes": extra})
-        form = {"tx_type": int(signed.tx_type), "tx_info": text}
-        answer = await self.place.post("sendTx", urlencode(form))
-        await self.place.wait(1)
-        return answer["code"]
-
-    async def order(self, coi, account=0):
-        """Return an order as the account reads it."""
-        token = self.place.token(account)
-        index = self.place.engine.accounts[account].account_index
-        query = {"account_index": index, "market_id": 0, "limit": 50}
-        live = await self.place.get("accountActiveOrders", token, **query)
-        gone = await self.place.get("accountInactiveOrders", token, **query)
-        rows = [*live["orders"], *gone["orders"]]
-        return next(row for row in rows if row["client_order_index"] == coi)
-
-    async def status(self, coi, account=0):
-        return (await self.order(coi, account))["status"]
-
-    async def long(self, lots=1_000, coi=90):
-        """Open a position."""
-        wish = self.wish(coi, lots, PRICE + 5_000, kind=1, tif=IOC)
-        assert await self.send(wish) == 200
-        assert await self.status(coi) == "filled"
+from wrappy.venue.orders import LIQUIDATION_TRADE
 
 
 async def pending(desk):
@@ -200,21 +133,6 @@ STATUSES = {
 }
 
 
-def at(door, flow, **settings):
-    """Play a flow at a desk of 1000 USDC an account, and return its result."""
-
-    async def scenario(place):
-        await place.wait(1)
-        desk = Desk(place)
-        desk.quote(PRICE)
-        result = await flow(desk)
-        assert place.engine.failure is None
-        return result
-
-    chosen = {"symbols": ("ETH",), "collateral": 1_000_000_000, "price_bands": "off"}
-    return play(door, scenario, **{**chosen, **settings})
-
-
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("status", STATUSES)
 def test_an_order_gets_the_status_of_its_end(door, status):
@@ -246,6 +164,119 @@ def test_a_spot_order_beyond_the_balance_has_a_status_of_its_own(door):
     [order] = at(door, flow, **settings)["orders"]
     assert order["status"] == "canceled-invalid-balance"
     assert order["filled_base_amount"] == "0.1000"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_order_beyond_the_open_interest_limit_has_a_status_of_its_own(door):
+    async def flow(desk):
+        await desk.long(300, coi=1)
+        await desk.send(desk.wish(2, 100, PRICE + 200))
+        # What closes a position passes, as does what waits for somebody to trade.
+        await desk.send(desk.wish(3, -300, PRICE - 200))
+        await desk.send(desk.wish(4, 100, PRICE - 2_000))
+        return [await desk.order(coi) for coi in (1, 2, 3, 4)]
+
+    # 0.03 ETH at 3000 are worth 90 USDC.
+    rows = at(door, flow, open_interest_limit=100_000_000)
+    assert [(row["status"], row["filled_base_amount"]) for row in rows] == [
+        ("filled", "0.0300"),
+        ("canceled-position-not-allowed", "0.0000"),
+        ("filled", "0.0300"),
+        ("open", "0.0000"),
+    ]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_market_goes_on_at_its_open_interest_limit_and_resting_orders_end(door):
+    async def flow(desk):
+        await desk.long(300, coi=1)
+        await desk.send(desk.wish(2, 100, PRICE - 50))
+        await desk.send(desk.wish(3, -100, PRICE + 50))
+        exchange = desk.place.engine.exchange
+        takes = [Take(0, True, PRICE - 50, 100), Take(0, False, PRICE + 50, 100)]
+        takes.append(Take(0, True, PRICE - 100, 5_000))
+        exchange.apply_flow(takes, now_us=desk.place.now_us)
+        await desk.place.wait(1)
+        return [await desk.order(coi) for coi in (2, 3)], exchange.markets[0].trades[-1]
+
+    rows, last = at(door, flow, open_interest_limit=100_000_000)
+    assert [(row["status"], row["filled_base_amount"]) for row in rows] == [
+        ("canceled-position-not-allowed", "0.0000"),
+        ("filled", "0.0100"),
+    ]
+    assert last.base == 5_000
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_market_tells_its_open_interest_limit(door):
+    async def flow(desk):
+        stream, _ = await desk.place.open_stream()
+        await stream.send(b'{"type":"subscribe","channel":"market_stats/0"}')
+        return json.loads(await stream.receive(5.0))["market_stats"]
+
+    stats = at(door, flow, open_interest_limit=100_000_000)
+    assert stats["open_interest_limit"] == "100.000000"
+    assert at(door, flow)["open_interest_limit"] == "72057594037927936.000000"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_was_netted_against_an_own_order_does_not_come_back_with_a_change(door):
+    async def flow(desk):
+        desk.quote(PRICE, lots=0)
+        await desk.send(desk.wish(1, 1_000, PRICE))
+        await desk.send(desk.wish(2, -600, PRICE), extra={"6": 3})
+        await desk.send(ModifyOrder(0, 1, 1_000, PRICE - 100))
+        same = await desk.order(1)
+        await desk.send(ModifyOrder(0, 1, 1_200, PRICE - 100))
+        more = await desk.order(1)
+        await desk.send(ModifyOrder(0, 1, 600, PRICE - 100))
+        return [same, more, await desk.order(1)]
+
+    rows = at(door, flow)
+    told = [(row["status"], row["remaining_base_amount"]) for row in rows]
+    assert told == [("open", "0.0400"), ("open", "0.0600"), ("canceled", "0.0000")]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_change_brings_its_own_way_of_meeting_oneself(door):
+    async def flow(desk):
+        desk.quote(PRICE, lots=0)
+        await desk.send(desk.wish(1, -600, PRICE + 500))
+        await desk.send(desk.wish(2, 1_000, PRICE), extra={"6": 1})
+        change = ModifyOrder(0, 2, 1_000, PRICE + 500)
+        await desk.send(change, extra={"6": 3})
+        assert not desk.place.engine.ledger.trades()
+        return [await desk.order(coi) for coi in (1, 2)]
+
+    rows = at(door, flow)
+    told = [(row["status"], row["remaining_base_amount"]) for row in rows]
+    assert told == [("canceled-self-trade", "0.0000"), ("open", "0.0400")]
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    ("counts", "versions", "sizes"),
+    [
+        ("counts", [0, 1, 1, 2, 3], ["0.0500", "0.0600", "0.0600", "0.0800", "0.0900"]),
+        ("zero", [0] * 5, ["0.0500", "0.0600", "0.0700", "0.0800", "0.0900"]),
+    ],
+)
+def test_a_change_meant_for_another_version_changes_nothing(
+    door, counts, versions, sizes
+):
+    async def flow(desk):
+        await desk.send(desk.wish(1, 500, PRICE - 2_000))
+        rows = [await desk.order(1)]
+        guards = (None, {"8": 7}, {"8": 1}, {"8": 0})
+        for number, guard in enumerate(guards):
+            change = ModifyOrder(0, 1, 600 + 100 * number, PRICE - 2_000)
+            assert await desk.send(change, extra=guard) == 200
+            rows.append(await desk.order(1))
+        return rows
+
+    rows = at(door, flow, order_version=counts)
+    assert [row["order_version"] for row in rows] == versions
+    assert [row["initial_base_amount"] for row in rows] == sizes
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -380,3 +411,31 @@ def test_a_bracket_waits_for_its_parent_and_ends_with_one_leg(door):
     assert [row["trigger_status"] for row in armed[1:]] == ["mark-price"] * 2
     assert [row["initial_base_amount"] for row in armed[1:]] == ["0.0500"] * 2
     assert ends == ["filled", "filled", "canceled-oco"]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_forced_trades_are_counted_in_the_figures_of_the_exchange(door):
+    async def flow(desk):
+        await desk.long(63_000)
+        desk.quote(PRICE * 958 // 1_000)
+        await desk.place.wait(1)
+        found = {}
+        for kind in ("count", "volume", "fee"):
+            query = {"period": "d", "kind": f"liquidation_{kind}"}
+            told = await desk.place.get("exchangeMetrics", **query)
+            found[kind] = sum(row["data"] for row in told["metrics"])
+        elsewhere = {"filter": "byMarket", "value": 1, "kind": "liquidation_count"}
+        told = await desk.place.get("exchangeMetrics", period="d", **elsewhere)
+        trades = [
+            trade
+            for trade in desk.place.engine.ledger.trades()
+            if trade.kind == LIQUIDATION_TRADE
+        ]
+        return found, told["metrics"], trades
+
+    found, elsewhere, trades = at(door, flow, symbols=("ETH", "BTC"))
+    assert trades
+    assert elsewhere == []
+    assert found["count"] == len(trades)
+    assert found["volume"] == sum(trade.quote for trade in trades) / 1_000_000
+    assert 0 < found["fee"] <= found["volume"] / 100

@@ -16,7 +16,7 @@ from wrappy import LighterDealer
 from wrappy.errors import UsageError
 from wrappy.runner.network import venue_configs
 from wrappy.signing.python import PythonSigner
-from wrappy.venue import FaultRule, Venue
+from wrappy.venue import FaultRule, Venue, VenueSettings
 from wrappy.venue.events import FundingPaid, Liquidated
 from wrappy.venue.page import is_local, names_this_machine, page
 from wrappy.venue.visits import KEPT, Visits
@@ -98,6 +98,26 @@ async def test_the_state_tells_what_a_bot_did(venue, session, eventually):
     kinds = {event["kind"] for event in state["events"]}
     assert {"accepted", "executed", "order", "trade"} <= kinds
     assert [fault["where"] for fault in state["faults"]] == ["/api/v1/nothing"]
+
+
+async def test_the_state_tells_what_spot_orders_lock(session, eventually):
+    settings = VenueSettings(
+        symbols=("ETH", "ETH/USDC"), spot_balances=("USDC=500", "ETH=2.5")
+    )
+    async with Venue(settings=settings) as venue:
+        config = dataclasses.replace(venue_configs(venue)[0], symbol="ETH/USDC")
+        async with await LighterDealer.create(config) as dealer:
+            await dealer.create_limit_order(2900, 0.01)
+            await dealer.flush()
+            account = venue.exchange.accounts[config.account_index]
+            await eventually(lambda: account.open_orders)
+        state = await state_of(venue, session)
+    held = {row["symbol"]: row for row in state["accounts"][0]["assets"]}
+    assert held["ETH"]["balance"] == "2.5000"
+    assert held["USDC"]["balance"] == "500.000000"
+    # The value, and the maker's fee on it.
+    assert held["USDC"]["locked_balance"] == "29.001160"
+    assert b"locked_balance" in page()
 
 
 async def test_another_market_is_shown_when_asked_for(venue, session):

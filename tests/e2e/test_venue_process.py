@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,8 +16,12 @@ import time
 import aiohttp
 import pytest
 
+from wrappy.venue import Venue
+from wrappy.venue.__main__ import build, described, main, not_listening, parser
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEADLINE_S = 20.0
+QUIET = ("--flow", "none")
 
 
 def start(*arguments):
@@ -53,12 +60,11 @@ def test_the_first_line_tells_everything_and_a_signal_ends_it(number):
     assert len(key["api_key_private_key"]) == len(key["public_key"]) == 80
 
 
-def test_equal_seeds_give_equal_keys_and_others_do_not():
+async def test_equal_seeds_give_equal_keys_and_others_do_not():
     told = []
     for seed in ("1", "1", "2"):
-        process = start("--json", "--seed", seed, "--flow", "none")
-        told.append(json.loads(process.stdout.readline())["accounts"])
-        assert stop(process)[0] == 0
+        async with build(parser().parse_args(["--seed", seed, *QUIET])) as venue:
+            told.append(described(venue)["accounts"])
     assert told[0] == told[1]
     assert told[0] != told[2]
 
@@ -108,21 +114,61 @@ def test_without_json_a_person_can_read_it():
         (["--nonsense"], "--nonsense"),
     ],
 )
-def test_bad_arguments_are_one_line_and_exit_code_two(arguments, word):
-    process = start("--json", *arguments)
-    output, errors = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 2
-    assert output == ""
-    assert word in errors
-    assert len(errors.strip().splitlines()) == 1
+def test_bad_arguments_are_one_line_and_exit_code_two(capsys, arguments, word):
+    try:
+        code = main(["--json", *arguments])
+    except SystemExit as end:  # the parser's own way out
+        code = end.code
+    told = capsys.readouterr()
+    assert code == 2
+    assert told.out == ""
+    assert word in told.err
+    assert len(told.err.strip().splitlines()) == 1
 
 
 def test_a_port_that_is_taken_is_one_line_and_exit_code_two():
-    first = start("--json", "--flow", "none")
-    port = json.loads(first.stdout.readline())["base_url"].rpartition(":")[2]
-    second = start("--json", "--flow", "none", "--port", port)
-    _, errors = second.communicate(timeout=DEADLINE_S)
-    assert second.returncode == 2
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = start(*QUIET, "--port", port)
+        output, errors = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, output) == (2, "")
     assert f"--port: {port} is taken on 127.0.0.1" in errors
     assert len(errors.strip().splitlines()) == 1
-    assert stop(first)[0] == 0
+
+
+def test_a_port_for_the_privileged_is_told_apart_from_one_that_is_taken():
+    refused = OSError(errno.EACCES, "Permission denied")
+    told = not_listening("127.0.0.1", 80, refused)
+    assert told == "--port: 80 needs privileges; give one above 1023"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_told_to_stop(capsys, monkeypatch, tmp_path, number):
+    rules = tmp_path / "storm.toml"
+    rules.write_text('[[fault]]\nact = "drop"\npath = "/api/v1/tx"\n')
+    log = tmp_path / "run.jsonl"
+    served = []
+
+    class Noticed(Venue):
+        async def __aenter__(self):
+            served.append(self)
+            loop = asyncio.get_running_loop()
+            # By now a signal is heard, and does not end the tests instead.
+            assert signal.getsignal(number) is not signal.SIG_DFL
+            loop.call_later(0.05, signal.raise_signal, number)
+            return await super().__aenter__()
+
+    monkeypatch.setattr("wrappy.venue.__main__.Venue", Noticed)
+    line = [*QUIET, "--faults", str(rules), "--save-log", str(log), "--symbols", "btc"]
+    assert main(line) == 0
+    assert "markets: BTC=1" in capsys.readouterr().out
+    [venue] = served
+    assert [count.rule.act for count in venue.faults.counts()] == ["drop"]
+    assert main(["replay", str(log)]) == 0
+
+
+def test_what_the_command_line_says_is_printed_as_a_settings_file(capsys):
+    assert main(["--print-settings", "--seed", "9", "--tier", "standard"]) == 0
+    told = capsys.readouterr().out
+    assert "\nseed = 9\n" in told
+    assert '\ntier = "standard"\n' in told

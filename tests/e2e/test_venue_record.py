@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import queue
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -169,6 +172,24 @@ async def test_a_lost_connection_is_a_gap_and_is_taken_up_again(
     async with Venue(tape=path, clock=SteppedClock()) as replayed:
         await replayed.advance(3)
         assert replayed.exchange.markets[0].engine.best_bid
+
+
+async def test_an_exchange_that_is_gone_is_tried_again_until_the_end(
+    tmp_path, eventually, caplog
+):
+    path, watch, stop = tmp_path / "tape.jsonl", Watch(), asyncio.Event()
+    async with Venue(settings=BUSY, clock=watch.clock) as venue:
+        url = venue.ws_url
+        task = asyncio.create_task(
+            record(url, ["ETH"], path, stop=stop, now_us=watch.now_us)
+        )
+        await eventually(lambda: watch.frames > 2)
+    await eventually(lambda: "Cannot connect" in caplog.text, 10.0)
+    stop.set()
+    done = await task
+    # However often it fails, there is one gap.
+    assert done.gaps == 1
+    assert [row for row in rows_of(path) if isinstance(row, RecordedGap)]
 
 
 async def test_a_lost_frame_is_a_gap_and_the_book_is_asked_for_anew(
@@ -339,3 +360,33 @@ async def test_a_recording_lasts_as_long_as_it_is_told(tmp_path, venue):
     assert reader.markets[0].symbol == "ETH"
     assert list(reader.rows())
     assert not reader.cut_off
+
+
+@contextlib.contextmanager
+def exchange_in_a_thread():
+    """Run an exchange beside a program with a loop of its own; yield its address."""
+    told, over = queue.Queue(), threading.Event()
+
+    async def serve():
+        async with Venue(seed=1, symbols=["ETH"]) as venue:
+            told.put(venue.ws_url)
+            await asyncio.get_running_loop().run_in_executor(None, over.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        yield told.get(timeout=20)
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_the_command_line_records_and_says_how_much(tmp_path, capsys):
+    path = tmp_path / "tape.jsonl"
+    with exchange_in_a_thread() as url:
+        line = ["--symbols", "eth, ETH", "--out", str(path), "--seconds", "0.3"]
+        assert main(["record", url, *line]) == 0
+    told = capsys.readouterr().out
+    assert re.fullmatch(rf"{path}: \d+ books and changes, \d+ trades, 0 gaps\n", told)
+    [market] = RecordingReader(path).markets
+    assert market.symbol == "ETH"

@@ -15,10 +15,10 @@ from wrappy.venue import VenueSettings
 TRAVEL = TravelTimes(request_ms=(5, 40), reply_ms=(5, 40))
 
 
-def in_process(*, flow=None, travel=TRAVEL, **changes):
+def in_process(*, flow=None, travel=TRAVEL, repeats=False, **changes):
     """Return an exchange without sockets, in which nobody trades unless told to."""
     settings = VenueSettings(**{"flow": "none", "verify": False, **changes})
-    return InProcessExchange(settings, flow=flow, travel=travel)
+    return InProcessExchange(settings, flow=flow, travel=travel, repeats=repeats)
 
 
 def config_at(exchange, state, account=0, keys=None, **changes):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import signal
 import time
 
 import pytest
 
+from tests.cli import until, wrappy, write_bot
 from tests.promises.places import in_process, trader_at
 from tests.promises.processes import bot
 from wrappy import LighterDealer
@@ -139,3 +141,43 @@ def test_a_horizon_is_five_minutes_or_more(tmp_path):
             assert len(schedules(exchange)) == 1
 
     run_virtual(main)
+
+
+# -------------------------------------------------------- a bot out of a settings file
+
+
+def created(place):
+    """Return how many orders the exchange has taken; they rest a moment later."""
+    return sum(tx.tx_type == 14 for tx in place.ledger.accepted())
+
+
+async def test_the_orders_of_a_killed_bot_are_gone_in_six_minutes_by_default(tmp_path):
+    clock = SteppedClock(time.time())
+    async with Venue(seed=1, flow="none", clock=clock) as venue:
+        file = write_bot(tmp_path, url=venue.base_url)
+        async with wrappy("run", file) as running:
+            await running.line()
+            await until(lambda: created(venue) == 3)
+            await venue.advance(1)
+            assert len(resting(venue)) == 3
+            running.signal(signal.SIGKILL)
+            assert (await running.end())[0] == -signal.SIGKILL
+            assert len(schedules(venue)) == 1
+            await venue.advance(340)
+            assert len(resting(venue)) == 3, "too early"
+            await venue.advance(20 + ROUNDING_S + 60)
+            assert resting(venue) == []
+
+
+async def test_a_bot_whose_switch_is_off_arms_none(tmp_path):
+    clock = SteppedClock(time.time())
+    async with Venue(seed=1, flow="none", clock=clock) as venue:
+        file = write_bot(tmp_path, url=venue.base_url, extra="dead_man_s = 0")
+        async with wrappy("run", file) as running:
+            await running.line()
+            await until(lambda: created(venue) == 3)
+            await venue.advance(1)
+            assert len(resting(venue)) == 3
+            assert schedules(venue) == []
+            running.signal(signal.SIGKILL)
+            await running.end()

@@ -11,7 +11,9 @@ import socket
 
 import pytest
 
+from tests.cli import write_bot
 from wrappy import ConfigError, DealerConfig, LighterDealer
+from wrappy.runner.cli.app import main as wrappy_command
 from wrappy.signing import derive_key_pair
 from wrappy.venue.__main__ import main as venue_command
 
@@ -264,4 +266,223 @@ def test_a_command_ends_with_2_and_one_line(arguments, capsys):
     assert told.out == ""
     (line,) = told.err.splitlines()
     assert line.startswith("python -m wrappy.venue: ")
+    assert len(line) < LONGEST_LINE
+
+
+# ----------------------------------------------------------- the settings file of a bot
+
+STRATEGY = '[[strategies]]\nuse = "mine.py:Resting"\n'
+
+# Each is a whole file, and what the one line has to say.
+BROKEN = [
+    ('[network]\nname = "moon"', "network.name: 'moon'"),
+    ("[network]\nname = 3", "network.name: 3 is not text"),
+    ('[network]\nurl = "127.0.0.1:80"', "network.url: "),
+    ('[network]\nurl = "http://user:pass@127.0.0.1"', "network.url: "),
+    ('[network]\naccount_index = "65"', "account_index: '65' is not a whole"),
+    ("[network]\naccount_index = 0", "network.account_index: 0 is outside"),
+    ("[network]\napi_key_index = 2", "network.api_key_index: 2 is outside"),
+    ("[network]\napi_key_index = true", "api_key_index: True is not a whole"),
+    ("[network]\nseed = -1", "network.seed: -1 is outside"),
+    ("[network]\nnmae = 'venue'", "network.nmae: there is no such setting; is it name"),
+    (f'[network]\napi_key_private_key = "{KEY}"', "api_key_private_key: a secret"),
+    (f'[engine]\nstate_dir = "{KEY}"', "engine.state_dir: a secret"),
+    ('[alerts]\npassword = "x"', "alerts.password: a secret"),
+    ("[netwrok]\nname = 'venue'", "netwrok: there is no such setting; is it network"),
+    ("network = 3", "network: 3 is not a table"),
+    ("strategies = 3", "strategies: 3 is not a list"),
+    ("[strategies.mean_reversion]\nenabled = true", "strategies: a table is not a"),
+    ("[[strategies]]\nname = 'a'", "strategies[0].use: is missing"),
+    ("[[strategies]]\nuse = ''", "strategies[0].use: is empty"),
+    ("[[strategies]]\nuse = 'nobody'", "strategies[0].use: 'nobody' is no example"),
+    ("[[strategies]]\nuse = 'none.py:A'", "strategies[0].use: none.py: there is no"),
+    ("[[strategies]]\nuse = '../a.py:A'", "strategies[0].use: ../a.py lies outside"),
+    (
+        "[[strategies]]\nuse = 'linked.py:Resting'",
+        "strategies[0].use: linked.py lies out",
+    ),
+    ("[[strategies]]\nuse = 'mine.py:Nobody'", "strategies[0].use: mine.py has no"),
+    ("[[strategies]]\nuse = 'broken.py:A'", "strategies[0].use: broken.py cannot be"),
+    (
+        "[[strategies]]\nuse = 'no.such.module:A'",
+        "strategies[0].use: there is no module",
+    ),
+    (f"{STRATEGY}symbols = 'ETH'", "strategies[0].symbols: 'ETH' is not a list"),
+    (f"{STRATEGY}symbols = []", "strategies[0].symbols: names no market"),
+    (f"{STRATEGY}symbols = ['ETH', 3]", "strategies[0].symbols[1]: 3 is not text"),
+    (f"{STRATEGY}enabled = 'yes'", "strategies[0].enabled: 'yes' is not true or"),
+    (f"{STRATEGY}name = '../x'", "strategies[0].name: '../x' cannot be"),
+    (
+        f"{STRATEGY}[strategies.parameters]\nlookback = '20'",
+        "strategies[0].parameters.lookback: '20' is not a whole number",
+    ),
+    (
+        f"{STRATEGY}[strategies.parameters]\nlokback = 20",
+        "strategies[0].parameters.lokback: there is no such setting; is it lookback?",
+    ),
+    (
+        f"{STRATEGY}[strategies.parameters]\nsize = 'much'",
+        "strategies[0].parameters.size: 'much' ",
+    ),
+    (
+        f"{STRATEGY}name = 'a'\n{STRATEGY}name = 'a'",
+        "strategies[0].name: 'a' stands there twice",
+    ),
+    (
+        "[[strategies]]\nuse = 'mine.py:Resting'\nenabled = false",
+        "none that is enabled",
+    ),
+    ("[engine]\nstop_timeout_s = 0", "engine.stop_timeout_s: 0"),
+    ("[engine]\nstop_timeout_s = nan", "engine.stop_timeout_s: nan"),
+    ("[engine]\ndead_man_s = 60", "engine.dead_man_s: 60 is outside 300..86400"),
+    ("[engine]\nunknown_orders = 'ignore'", "engine.unknown_orders: 'ignore'"),
+    ("[engine]\nslippage_bps = 0.5", "engine.slippage_bps: 0.5 is not a whole"),
+    ("[log]\nlevel = 'LOUD'", "log.level: 'LOUD'"),
+    ("[log]\nformat = 'xml'", "log.format: 'xml'"),
+    ("[log]\nmax_bytes = 1", "log.max_bytes: 1 is outside"),
+    ("[risk]\nmax_open_orders = -1", "risk.max_open_orders: "),
+    ("[risk]\nmax_orders = 1", "risk.max_orders: "),
+    ("[monitor]\nport = 70000", "monitor.port: 70000"),
+    ("[monitor]\nhost = '0.0.0.0'", "monitor.host: "),
+    ("[alerts]\nmost_per_hour = 0", "alerts.most_per_hour: 0"),
+    ("[backtest]\ncapital = 'all'", "backtest.capital: 'all'"),
+    ("[backtest]\nrequest_ms = [1]", "backtest.request_ms: "),
+    ("[network\nname = 1", "is no TOML"),
+    ("a = [" + "[" * 3000, "too many brackets"),
+]
+
+
+@pytest.fixture
+def bot_folder(tmp_path, address, monkeypatch):
+    # Whoever connected all the same would be counted.
+    monkeypatch.setenv("LIGHTER_BASE_URL", address)
+    folder = tmp_path / "bot"
+    folder.mkdir()
+    write_bot(folder)
+    (tmp_path / "outside.py").write_text((folder / "mine.py").read_text())
+    (folder / "linked.py").symlink_to(tmp_path / "outside.py")
+    (folder / "broken.py").write_text("def (:\n")
+    return folder
+
+
+def refused(file, capsys):
+    """Run a bot with a file; return the one line that it ends with."""
+    code = wrappy_command(["run", str(file)])
+    told = capsys.readouterr()
+    assert code == 2, told
+    assert told.out == ""
+    (line,) = told.err.splitlines()
+    assert len(line) < LONGEST_LINE
+    assert KEY not in line
+    return line
+
+
+@pytest.mark.parametrize(("text", "words"), BROKEN, ids=lambda text: text[:40])
+def test_a_broken_settings_file_ends_in_2_and_one_line(bot_folder, capsys, text, words):
+    file = bot_folder / "broken.toml"
+    file.write_text(text)
+    line = refused(file, capsys)
+    assert line.startswith("wrappy: ")
+    assert "broken.toml" in line
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("network: {name: venue, name: testnet}", "name: stands there twice"),
+        ("network:\n  name: on", "network.name: True is not text"),
+        ("network: [", "is no YAML"),
+        ("- a", "holds no sections"),
+        ("network: !!python/object/apply:os.getcwd []", "is no YAML"),
+        ("strategies:\n  mean_reversion:\n    enabled: true", "strategies: a table"),
+        ("a: &a [1]\nb: [" + "*a, " * 200 + "]", "references"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_a_broken_file_in_yaml_ends_in_2_and_one_line(bot_folder, capsys, text, words):
+    file = bot_folder / "broken.yaml"
+    file.write_text(text)
+    assert words in refused(file, capsys)
+
+
+BAD_FILES = [
+    (link_out_of_its_folder, "symbolic link"),
+    (huge, "bytes"),
+    (no_text, "cannot be read"),
+    (a_folder, "cannot be read"),
+    (a_pipe, "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("made", "words"), BAD_FILES, ids=word)
+def test_a_settings_file_that_is_not_fit_is_named(bot_folder, capsys, made, words):
+    folder = bot_folder / "folder"
+    folder.mkdir()
+    file = folder / "config.toml"
+    made(file, STRATEGY)
+    assert words in refused(file, capsys)
+
+
+def test_a_key_file_that_others_can_read_is_refused(bot_folder, capsys):
+    keys = bot_folder / "keys.json"
+    keys.write_text(
+        json.dumps(
+            {"account_index": 65, "api_key_index": 5, "api_key_private_key": KEY}
+        )
+    )
+    keys.chmod(0o644)
+    file = bot_folder / "config.toml"
+    file.write_text(f'[network]\nname = "testnet"\nkey_file = "keys.json"\n{STRATEGY}')
+    assert "chmod 600" in refused(file, capsys)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("LIGHTER_ACCOUNT_INDEX", "x"),
+        ("LIGHTER_ACCOUNT_INDEX", "0"),
+        ("LIGHTER_API_KEY_INDEX", "300"),
+        ("LIGHTER_BASE_URL", "ftp://127.0.0.1"),
+    ],
+)
+def test_a_wrong_variable_is_named(bot_folder, capsys, monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    assert f"{variable}: " in refused(bot_folder / "bot.toml", capsys)
+
+
+def test_testnets_settings_do_not_go_to_another_address(
+    bot_folder, capsys, address, monkeypatch
+):
+    monkeypatch.setenv("LIGHTER_BASE_URL", address)
+    file = bot_folder / "config.toml"
+    file.write_text(f'[network]\nname = "testnet"\n{STRATEGY}')
+    assert "network.url: " in refused(file, capsys)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--duration", "0"),
+        ("run", "--duration", "x"),
+        ("run", "--network", "moon"),
+        ("run", "--no-such-option"),
+        ("run", "--strategy", "nobody"),
+        ("run", "/no/such/file.toml"),
+        ("run", "settings.json"),
+        ("run", "--network", "mainnet"),
+        ("run", "--network", "mainnet", "--live"),
+        ("stop", "--patience", "0"),
+        ("status", "--bot", "../x"),
+        ("backtest",),
+        ("no-such-command",),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_argument_of_wrappy_ends_in_2_and_one_line(arguments, capsys):
+    code = wrappy_command(list(arguments))
+    told = capsys.readouterr()
+    assert code == 2
+    (line,) = told.err.splitlines()
+    assert line.startswith("wrappy: ")
     assert len(line) < LONGEST_LINE

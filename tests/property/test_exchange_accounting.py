@@ -38,7 +38,7 @@ from wrappy.venue.exchange import Exchange, Refused
 from wrappy.venue.margin import health_of
 from wrappy.venue.settings import VenueSettings
 
-EXAMPLES = int(os.environ.get("WRAPPY_FUZZ_CASES", "4000")) // 20
+EXAMPLES = int(os.environ.get("WRAPPY_FUZZ_CASES", "2000")) // 20
 MARKETS = (Market("ETH", 0, 2, 4, 1, 0), Market("BTC", 1, 1, 5, 1, 0))
 START_US = 1_800_000_000_000_000
 DAY_MS = 86_400_000

@@ -34,7 +34,7 @@ from wrappy.venue.events import (
 from wrappy.venue.exchange import Exchange, Refused
 from wrappy.venue.settings import VenueSettings
 
-EXAMPLES = int(os.environ.get("WRAPPY_FUZZ_CASES", "4000")) // 40
+EXAMPLES = int(os.environ.get("WRAPPY_FUZZ_CASES", "2000")) // 40
 START_US = 1_800_000_000_000_000
 DAY_MS = 86_400_000
 MILLION = 1_000_000

@@ -100,6 +100,7 @@ def simulated_environment(
     open_stream: Callable[..., StreamConnection],
     signer: SimulatedSigner = "null",
     seed: int | None = None,
+    keeps_alive: bool = True,
 ) -> Environment:
     """Return surroundings in which nothing waits for the world.
 
@@ -114,6 +115,7 @@ def simulated_environment(
         seed: makes everything that the client draws repeat, with order numbers of
             its own and no files, neither journals nor locks; None for a client that
             draws and keeps as everywhere.
+        keeps_alive: as in `Environment`.
     """
     repeats = seed is not None
     chance = random.Random(f"{seed}/client") if repeats else None
@@ -142,4 +144,5 @@ def simulated_environment(
         chance=random.random if chance is None else chance.random,
         order_numbers=coi_store if numbers is None else lambda _: numbers,
         keeps_files=not repeats,
+        keeps_alive=keeps_alive,
     )

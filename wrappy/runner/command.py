@@ -44,6 +44,18 @@ def positive(text: str) -> Decimal:
     return number
 
 
+def count(text: str) -> int:
+    """Return a whole number above zero, as an argument's `type`.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    number = positive(text)
+    if number != int(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(number)
+
+
 def run(main: Coroutine[object, object, None], *, name: str) -> int:
     """Run a command's coroutine and return its exit code.
 

@@ -33,6 +33,7 @@ from wrappy.venue.clocks import LoopClock
 from wrappy.venue.engine import Engine
 from wrappy.venue.exchange import Refused
 from wrappy.venue.messages import Answer, Lost, Question
+from wrappy.venue.sessions import asks_readonly
 from wrappy.venue.settings import VenueSettings
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ class InProcessExchange:
         travel: how long messages are on their way.
         signer: what clients sign with; `null` needs `verify=False`.
         flow: market life of your own instead of the settings'.
+        keeps_alive: whether clients ping, take a silent stream for broken and renew
+            tokens of private channels; without it `settings` should let idle
+            connections live.
         repeats: whether what clients draw, and the numbers of their orders, are the
             same in every run with the settings' seed; they then keep no files.
         markets: facts of the settings' symbols, in place of the bundled ones.
@@ -117,6 +121,7 @@ class InProcessExchange:
         signer: SimulatedSigner = "null",
         flow: Flow | None = None,
         repeats: bool = False,
+        keeps_alive: bool = True,
         markets: Sequence[Market] | None = None,
         epoch_s: float | None = None,
     ) -> None:
@@ -157,6 +162,7 @@ class InProcessExchange:
             open_stream=self._open_stream,
             signer=signer,
             seed=settings.seed if repeats else None,
+            keeps_alive=keeps_alive,
         )
 
     # ------------------------------------------------------------------- facts
@@ -247,8 +253,10 @@ class InProcessExchange:
         timeout_s: float = 10.0,
         compress: bool = True,  # noqa: ARG002 - nothing is on a wire
     ) -> _StreamConnection:
-        self._check_address(url, f"ws{self._base_url.removeprefix('http')}/stream")
-        return _StreamConnection(self, timeout_s)
+        address, _, query = url.partition("?")
+        self._check_address(address, f"ws{self._base_url.removeprefix('http')}/stream")
+        readonly = asks_readonly(dict(parse_qsl(query)))
+        return _StreamConnection(self, timeout_s, readonly=readonly)
 
     def _check_address(self, asked: str, own: str) -> None:
         if asked != own:
@@ -365,9 +373,12 @@ def _deliver(answer: asyncio.Future[Answer], path: str, ending: Answer | Lost) -
 class _StreamConnection:
     """`environment.StreamConnection` to an exchange in the same process."""
 
-    def __init__(self, exchange: InProcessExchange, timeout_s: float) -> None:
+    def __init__(
+        self, exchange: InProcessExchange, timeout_s: float, *, readonly: bool
+    ) -> None:
         self._exchange = exchange
         self._timeout_s = timeout_s
+        self._readonly = readonly
         self._pipes: tuple[Pipe, Pipe] | None = None
         self._ended = False
 
@@ -400,7 +411,8 @@ class _StreamConnection:
         self._pipes, self._ended = (up, down), False
 
     async def _served(self, socket: ServerSide, down: Pipe) -> None:
-        if await self._exchange.engine.sessions.serve(socket, ip=_IP):
+        sessions = self._exchange.engine.sessions
+        if await sessions.serve(socket, ip=_IP, readonly=self._readonly):
             down.put(End(_ABNORMAL))
 
     async def send(self, frame: bytes) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from wrappy.errors import ConfigError
 from wrappy.lighter.config import NETWORKS, ApiKeyConfig, DealerConfig, complete
+from wrappy.lighter.config_checks import check_base_url
 from wrappy.venue import Venue
 from wrappy.venue.tape import tape_symbol
 
@@ -25,7 +27,7 @@ class Network:
     """A place to trade.
 
     Attributes:
-        name: `venue`, `testnet` or `mainnet`.
+        name: `venue`, `testnet`, `mainnet`, or an address.
         accounts: ready settings, one for each account, without a market.
         symbol: market to trade unless somebody names one: the tape's, or ETH.
         venue: the local exchange, if that is what it is.
@@ -50,26 +52,48 @@ async def open_network(
 
     Args:
         name: `venue` starts a local exchange; `testnet` and `mainnet` take account
-            and key from `LIGHTER_*` variables.
-        live: needed for mainnet as well: real money.
+            and key from `LIGHTER_*` variables; so does an address, such as that of
+            a local exchange that runs already.
+        live: needed for mainnet, and for an address that is not of this machine:
+            real money.
         seed: seed of the local exchange.
         tape: recorded market that the local exchange replays.
         tier: account tier at the local exchange.
 
     Raises:
-        ConfigError: no such network, or mainnet without `live`.
+        ConfigError: no such network, or real money without `live`.
     """
     if name == "venue":
         async with Venue(seed=seed, tape=tape, tier=tier) as venue:
             symbol = "ETH" if tape is None else tape_symbol(tape)
             yield Network(name, venue_configs(venue), symbol, venue)
         return
-    if name not in NETWORKS:
-        raise ConfigError(f"network: {name!r} is none of venue, testnet, mainnet")
-    if name == "mainnet" and not live:
-        raise ConfigError("network: mainnet trades real money; add --live to mean it")
-    config = complete(DealerConfig(base_url=NETWORKS[name]))
+    address = address_of(name)
+    if not live and not _is_play_money(address):
+        raise ConfigError(f"network: {name} trades real money; add --live to mean it")
+    config = complete(DealerConfig(base_url=address))
     yield Network(name, (config,))
+
+
+def address_of(name: str) -> str:
+    """Return the address of an exchange that runs somewhere: a network's, or itself.
+
+    Raises:
+        ConfigError: it is neither a network nor an address.
+    """
+    if name in NETWORKS:
+        return NETWORKS[name]
+    if not name.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"network: {name!r} is none of venue, testnet, mainnet, and no address"
+        )
+    return check_base_url(name)
+
+
+def _is_play_money(address: str) -> bool:
+    # What is not known to be harmless may be the real one by another name.
+    local = urlsplit(address).hostname in ("localhost", "127.0.0.1", "::1")
+    return local or address == NETWORKS["testnet"]
 
 
 def venue_configs(venue: Venue) -> tuple[DealerConfig, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from wrappy.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Coroutine, Mapping
 
 _T = TypeVar("_T")
@@ -70,6 +71,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return virtual unix time, seconds."""
         return self._epoch_s + self._virtual_s
 
+    def try_jump(self, at_s: float) -> bool:
+        """Let time pass until `at_s` if nothing else would happen until then.
+
+        It is what waiting for a timer of that time comes to, without the waiting.
+
+        Args:
+            at_s: seconds since the start.
+
+        Returns:
+            Whether it did: not if somebody is ready, or has a timer by then.
+        """
+        timers = self._scheduled
+        if self._ready or (timers and timers[0].when() <= at_s + CLOCK_RESOLUTION_S):
+            return False
+        if at_s > self._virtual_s:
+            self._virtual_s = at_s
+            self._rounds = 0
+        return True
+
     def run_in_executor(self, *_: Any) -> NoReturn:  # type: ignore[override]  # it never returns
         """Refuse: a thread takes real time, and comes back at any moment.
 
@@ -109,6 +129,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     if TYPE_CHECKING:
         # Inherited from the standard library, which does not declare it.
         _scheduled: list[asyncio.TimerHandle]
+        _ready: deque[asyncio.Handle]
 
 
 class _NoWaiting(selectors.BaseSelector):

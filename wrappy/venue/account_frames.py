@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.venue.money_queries import render_position_funding
-from wrappy.venue.render import event_info, render_order, render_trade, render_tx
+from wrappy.venue.render import render_order, render_trade
 from wrappy.venue.spot_render import render_entry_prices
+from wrappy.venue.tx_render import event_info, render_tx
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

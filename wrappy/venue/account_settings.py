@@ -1,8 +1,8 @@
 """Transactions that set something on an account and move no order.
 
-Leverage, margin mode and isolated margin are carried out. Trading mode, asset mode and
-integrator approvals are what clients send at their start: they are kept and shown, and
-change nothing else here.
+Leverage, margin mode, isolated margin and trading mode change what orders may do.
+Integrator approvals are what orders with an integrator are judged by. The asset mode
+is checked and changes nothing: only USDC is collateral.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wrappy._core.ledger import FRACTION_SCALE, margin_of
 from wrappy.protocol.intents import TxType
+from wrappy.protocol.markets import USDC_ASSET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,6 @@ KEPT_TYPES: Final = frozenset(
         TxType.APPROVE_INTEGRATOR,
     }
 )
-USDC_ASSET: Final = 3
 CROSS_MARGIN: Final = 0
 ISOLATED_MARGIN: Final = 1
 REMOVE_MARGIN: Final = 0

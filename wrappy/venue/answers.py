@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.protocol.intents import TxType
 from wrappy.venue.absences import (
+    NOT_FOUND,
     READ_BY_ALL,
     READ_BY_BEARERS,
     WRITTEN_BY_ALL,
@@ -66,7 +67,6 @@ BATCH_PATH: Final = "/api/v1/sendTxBatch"
 SEND_PATHS: Final = frozenset({SEND_PATH, BATCH_PATH})
 
 _MISSING: Final = 404
-_NOT_FOUND: Final = 29404
 _UNAUTHORISED: Final = "invalid auth: authorization is required"
 _NAMED_BY: Final = {
     "/api/v1/accountTxs": "account_index",
@@ -164,11 +164,11 @@ class Answers:
         self.admit(question)
         post = question.method == "POST"
         if not post and question.method not in ("GET", "HEAD"):
-            return answer(error_body(_NOT_FOUND), _MISSING)
+            return answer(error_body(NOT_FOUND), _MISSING)
         handler = (self._sends if post else self._reads).get(question.path)
         if handler is None:
             # Not 405 for a wrong method: that status is the firewall's.
-            return answer(error_body(_NOT_FOUND), _MISSING)
+            return answer(error_body(NOT_FOUND), _MISSING)
         return await handler(question)
 
     def admit(self, question: Question) -> None:

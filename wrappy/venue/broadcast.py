@@ -89,7 +89,7 @@ class Broadcast:
         self._floor = floor
         self._accounts = accounts = AccountFrames(floor)
         self.subscribers: dict[str, list[Subscriber]] = {}
-        self._listeners = 0
+        self._listeners = self._market_listeners = self._mark_listeners = 0
         self._levels: dict[int, dict[tuple[bool, int], int]] = {}
         self._restless: set[int] = set()
         self._sent_nonce: dict[int, int] = {}
@@ -137,9 +137,11 @@ class Broadcast:
 
     def join(self, wanted: Channel, subscriber: Subscriber) -> None:
         """Send the channel's snapshot and every update after it."""
-        if not self._listeners:
+        if not self._market_listeners + self._mark_listeners:
             self._start_listening()
-        self._listeners += 1
+        if not self._market_listeners:
+            self._candles.forget_told(self._floor.now_us())
+        self._count(wanted, 1)
         if wanted.kind.name == "order_book":
             # Everybody gets to the present first: the snapshot's nonce is then the
             # one that the next update begins with.
@@ -150,17 +152,25 @@ class Broadcast:
 
     def hears_markets(self) -> bool:
         """Return whether anybody listens to what happens in markets."""
-        return any(
-            audience and name.partition("/")[0] in _OF_MARKETS
-            for name, audience in self.subscribers.items()
-        )
+        return self._market_listeners > 0
+
+    def hears_marks(self) -> bool:
+        """Return whether anybody is told of equity as prices move."""
+        return self._mark_listeners > 0
 
     def leave(self, wanted: Channel, subscriber: Subscriber) -> None:
         """Send that subscriber no more of the channel."""
         remaining = self.subscribers.get(wanted.request_name, [])
         if subscriber in remaining:
             remaining.remove(subscriber)
-            self._listeners -= 1
+            self._count(wanted, -1)
+
+    def _count(self, wanted: Channel, change: int) -> None:
+        self._listeners += change
+        if wanted.kind.name in _OF_MARKETS:
+            self._market_listeners += change
+        elif wanted.kind.name == "user_stats":
+            self._mark_listeners += change
 
     def _start_listening(self) -> None:
         # While nobody listened nothing was held back: what is told from here on
@@ -193,11 +203,17 @@ class Broadcast:
 
     def publish(self, events: Sequence[Event], now_us: int) -> None:
         """Tell the channels what happened; books and statistics wait for `flush`."""
+        watched = self._market_listeners + self._mark_listeners
+        if not self._market_listeners:
+            self._candles.forget_told(now_us)
+        self._candles.note(events, now_us)
         if not self._listeners:
-            self._candles.note(events, now_us)
             return
         orders, moved, trades = self._take_in(events)
-        self._candles.note(events, now_us)
+        if not watched:
+            # Nobody is told of prices: nothing has to be held back.
+            self._levels.clear()
+            self._restless.clear()
         self._tell_orders(orders)
         self._tell_trades(trades)
         if moved or orders:
@@ -245,7 +261,8 @@ class Broadcast:
 
     def due_us(self) -> int | None:
         """Return when held-back changes are to be sent, or None if there are none."""
-        due, candles_due = self._flush_at_us, self._candles.due_us()
+        due = self._flush_at_us
+        candles_due = self._candles.due_us() if self._market_listeners else None
         if due is None or (candles_due is not None and candles_due < due):
             return candles_due
         return due

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from wrappy.errors import ConfigError
 from wrappy.venue.events import PassBar, PathPoint, SetIndexPrice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from wrappy.model import Candle, Market
     from wrappy.venue.events import FlowAction
@@ -21,7 +23,37 @@ LEGS: Final = 3
 HIGHEST_PRICE: Final = 2**32 - 1
 """Ticks that a price has on the wire at most."""
 
+Bar: TypeAlias = tuple[int, int, int, int, int, int]
+"""Beginning in microseconds, open, high, low, close in ticks, lots."""
+
+ReachOf: TypeAlias = Callable[[int], tuple[int, int]]
+"""Market -> lowest and highest price that reach nobody; crossed when there is none."""
+
 _HALF: Final = Decimal("0.5")
+
+
+class CalmRun(NamedTuple):
+    """Candles, one after another, that nobody has to see point by point.
+
+    Attributes:
+        close_us: end of the last.
+        action: what to play in their place.
+        bars: the candles.
+        length_us: of each.
+        steps: points on each leg of their paths.
+    """
+
+    close_us: int
+    action: PassBar
+    bars: list[Bar]
+    length_us: int
+    steps: int
+
+    def total(self, first: int, high: int, low: int, last: int) -> int:
+        """Return the sum of a path's prices."""
+        if self.steps == 1:
+            return first + high + low + last
+        return sum(_divided(corners_in_order(first, high, low, last), self.steps))
 
 
 class CandleFlow:
@@ -39,11 +71,12 @@ class CandleFlow:
     orders meet the quotes that stand when they arrive; with `hold_takers` they wait
     for those of the point that comes next, or the last ones when no more come.
 
-    A candle that reaches nobody can be passed as a whole (`bar`): its trades then
+    Candles that reach nobody can be passed as a whole (`pass_calm`): their trades then
     stand in candles and statistics, and not one by one.
 
     Candles may have gaps between them; the market stands still in a gap. Rows are
-    taken one after another, as time gets to them.
+    taken one after another, as time gets to them; `calm_until_us` reads ahead as far
+    as it is told to look.
 
     Args:
         candles: in order of time.
@@ -58,6 +91,8 @@ class CandleFlow:
         hold_takers: lets takers wait for the next point, as if its price came at
             once: a third of the candle with four points.
         index: whether the index price follows the path too; funding is then paid.
+        begin_ms: the flow's time 0, unix milliseconds; the first candle's beginning
+            when None.
 
     Raises:
         ConfigError: an argument or a candle that cannot work; later ones are looked
@@ -77,6 +112,7 @@ class CandleFlow:
         fill_on_touch: bool = False,
         hold_takers: bool = False,
         index: bool = False,
+        begin_ms: int | None = None,
     ) -> None:
         _at_least("resolution_ms", resolution_ms, 1)
         _at_least("spread_ticks", spread_ticks, 1)
@@ -91,10 +127,12 @@ class CandleFlow:
         self._rows: Iterator[Candle] = iter(candles)
         self._length_us = resolution_ms * 1_000
         self._steps = (points - 1) // LEGS
+        self._points = points
         # Who acts on a close gets the next open: that comes a moment later.
         gap, last = self._length_us, points - 1
         self._offsets = [0, *(n * gap // last for n in range(1, last)), gap - 1]
         self._later = [1, *self._offsets[1:]]
+        self._close_us = gap - 1
         self._below = spread_ticks // 2 + slippage_ticks
         self._above = spread_ticks - spread_ticks // 2 + slippage_ticks
         self._depth = depth
@@ -103,16 +141,15 @@ class CandleFlow:
         self._index = index
         self._price_scale = Decimal(market.price_scale)
         self._size_scale = Decimal(market.size_scale)
-        self._begin_ms: int | None = None
-        self._number = 0
-        self._row: Candle | None = None
-        self._path: list[int] = []
-        self._share = self._rest = 0
-        self._start_us = self._end_us = 0
+        self._begin_ms = begin_ms
+        self._read = 0
+        self._end_us = 0
+        # What comes: the one that is played, the one after it, and what was looked at.
+        self._coming: deque[Bar] = deque()
         self._at = 0
-        self._bar: tuple[int, PassBar] | None = None
-        self._following: Candle | None = next(self._rows, None)
-        self._turn()
+        self._path: list[int] | None = None
+        self._read_one()
+        self._read_one()
 
     @property
     def begin_ms(self) -> int:
@@ -125,22 +162,33 @@ class CandleFlow:
             raise ConfigError("candles: there are none")
         return self._begin_ms
 
+    @property
+    def has_candles(self) -> bool:
+        """Whether whole candles can be passed: always."""
+        return True
+
     def next_at_us(self) -> int | None:
         """Return when the next point is due, or None once the candles have ended."""
-        return None if self._row is None else self._start_us + self._offsets[self._at]
+        if not self._coming:
+            return None
+        return self._coming[0][0] + self._offsets[self._at]
 
     def step(self, now_us: int) -> list[FlowAction]:
         """Return the actions of all points due up to and including `now_us`."""
         actions: list[FlowAction] = []
-        last = len(self._offsets) - 1
-        while self._row is not None:
+        last = self._points - 1
+        while self._coming:
             at = self._at
-            at_us = self._start_us + self._offsets[at]
+            start_us, *corners, lots = self._coming[0]
+            at_us = start_us + self._offsets[at]
             if at_us > now_us:
                 break
-            price, base = self._path[at], self._share
+            if self._path is None:
+                self._path = self._path_of(corners)
+            price = self._path[at]
+            base, rest = divmod(lots, self._points)
             if at == last:
-                base += self._rest
+                base += rest
                 self._turn()
             else:
                 self._at = at + 1
@@ -161,96 +209,174 @@ class CandleFlow:
             )
         return actions
 
-    def bar(self) -> tuple[int, PassBar] | None:
-        """Return the whole candle that is next, and when it closes, in microseconds.
+    # --------------------------------------------------------- whole candles
 
-        None within a candle, after the last one, if the index price follows, or if
-        there is too little volume for every point.
+    def next_close_us(self) -> int | None:
+        """Return when the candle that is next closes, or None after the last."""
+        return self._coming[0][0] + self._close_us if self._coming else None
+
+    def calm_until_us(self, until_us: int, reach_of: ReachOf) -> int | None:
+        """Return when the first point comes that has to be played as one.
+
+        Args:
+            until_us: it is not looked farther than candles that close by then.
+            reach_of: prices that reach nobody, by market.
+
+        Returns:
+            None when the candles end before.
         """
-        if self._row is None or self._at or self._index:
-            return None
-        if self._rest and not self._share:
-            return None  # too little for every point: not all of it would be seen
-        if self._bar is None:
-            self._bar = self._whole()
-        return self._bar
+        if self._at:
+            return self.next_at_us()
+        low, high = self._bounds(reach_of)
+        close_us, points = self._close_us, self._points
+        number = 0
+        while True:
+            while number >= len(self._coming) and self._read_one():
+                pass
+            if number >= len(self._coming):
+                return None
+            bar = self._coming[number]
+            start_us, lots = bar[0], bar[5]
+            if (
+                start_us + close_us > until_us
+                or bar[3] < low
+                or bar[2] > high
+                or 0 < lots < points
+            ):
+                return start_us + self._offsets[0]
+            number += 1
 
-    def _whole(self) -> tuple[int, PassBar]:
-        path, close = self._path, self._offsets[-1]
-        length_us = close - self._offsets[0]
-        last, total = path[-1], sum(path)
-        following = self._following
-        hold_us = 0
-        if self._hold and following is not None and self._begin_ms is not None:
-            next_us = (following.start_ms - self._begin_ms) * 1_000
-            hold_us = next_us + self._later[0] - self._start_us - close
-        return self._start_us + close, PassBar(
+    def pass_calm(self, until_us: int, reach_of: ReachOf) -> list[CalmRun]:
+        """Leave out the candles that come next, close by `until_us` and reach nobody.
+
+        Returns:
+            What to play in their place, oldest first.
+        """
+        if self._at or not self._coming:
+            return []
+        if self._coming[0][0] + self._close_us > until_us:
+            return []
+        low, high = self._bounds(reach_of)
+        close_us, points, coming = self._close_us, self._points, self._coming
+        runs: list[CalmRun] = []
+        passed: list[Bar] = []
+        while coming:
+            bar = coming[0]
+            lots = bar[5]
+            if (
+                bar[0] + close_us > until_us
+                or bar[3] < low
+                or bar[2] > high
+                or 0 < lots < points
+            ):
+                break
+            if passed and (lots == 0) != (passed[0][5] == 0):
+                runs.append(self._run(passed))
+                passed = []
+            passed.append(bar)
+            self._turn()
+        if passed:
+            runs.append(self._run(passed))
+        return runs
+
+    def _bounds(self, reach_of: ReachOf) -> tuple[int, int]:
+        # For low and high of a candle, whose quotes stand a little outside.
+        low, high = reach_of(self._market.market_id)
+        margin = max(self._below, self._above)
+        return low + margin, high - margin
+
+    def _run(self, bars: list[Bar]) -> CalmRun:
+        first, last = bars[0], bars[-1]
+        points, lots, value = self._points, 0, 0
+        for bar in bars:
+            share, rest = divmod(bar[5], points)
+            if self._steps == 1:
+                total = bar[1] + bar[2] + bar[3] + bar[4]
+            else:
+                total = sum(self._path_of(bar[1:5]))
+            lots += bar[5]
+            value += share * total + rest * bar[4]
+        close_us = last[0] + self._close_us
+        close, hold_us = last[4], 0
+        if self._hold and self._coming:
+            hold_us = self._coming[0][0] + self._later[0] - close_us
+        action = PassBar(
             self._market.market_id,
-            length_us,
-            path[0],
-            max(path),
-            min(path),
-            last,
-            self._share * len(path) + self._rest,
-            self._share * total + self._rest * last,
-            len(path),
-            max(1, last - self._below),
-            last + self._above,
+            close_us - first[0] - self._offsets[0],
+            first[1],
+            max([bar[2] for bar in bars]),
+            min([bar[3] for bar in bars]),
+            close,
+            lots,
+            value,
+            points * len(bars),
+            max(1, close - self._below),
+            close + self._above,
             self._depth,
             hold_us,
         )
+        if self._index:
+            action = action._replace(moves_index=True)
+        return CalmRun(close_us, action, bars, self._length_us, self._steps)
 
-    def pass_bar(self) -> None:
-        """Leave out the candle that is next: it was played as a whole."""
-        self._turn()
+    # ------------------------------------------------------------------- rows
 
     def _turn(self) -> None:
         # To the next candle; the one after it is read when this one is over.
-        row = self._row = self._following
-        self._at, self._bar = 0, None
+        self._coming.popleft()
+        self._at, self._path = 0, None
+        self._offsets = self._later
+        if len(self._coming) < 2:  # noqa: PLR2004 - the next, and when it goes on
+            self._read_one()
+
+    def _read_one(self) -> bool:
+        row = next(self._rows, None)
         if row is None:
-            return
-        self._number += 1
-        if self._number > 1:
-            self._offsets = self._later
+            return False
+        self._read += 1
         if self._begin_ms is None:
             self._begin_ms = row.start_ms
         start_us = (row.start_ms - self._begin_ms) * 1_000
         if start_us < self._end_us:
             raise ConfigError(
-                f"candles: number {self._number}, at {row.start_ms}, begins before the "
+                f"candles: number {self._read}, at {row.start_ms}, begins before the "
                 "one before it ends"
             )
-        self._start_us, self._end_us = start_us, start_us + self._length_us
-        corners = self._corners(row)
-        self._path = corners if self._steps == 1 else _divided(corners, self._steps)
-        lots = int(row.base_volume * self._size_scale)
-        if lots < 0:
-            raise ConfigError(f"candles: number {self._number}: volume below 0")
-        self._share, self._rest = divmod(lots, len(self._path))
-        self._following = next(self._rows, None)
-
-    def _corners(self, row: Candle) -> list[int]:
+        if start_us and self._read == 1:
+            self._offsets = self._later
+        self._end_us = start_us + self._length_us
         scale = self._price_scale
-        prices = [
-            int(price * scale + _HALF)
-            for price in (row.open, row.high, row.low, row.close)
-        ]
-        first, high, low, last = prices
+        first = int(row.open * scale + _HALF)
+        high = int(row.high * scale + _HALF)
+        low = int(row.low * scale + _HALF)
+        last = int(row.close * scale + _HALF)
         if not (low <= first <= high and low <= last <= high):
             raise ConfigError(
-                f"candles: number {self._number}, at {row.start_ms}: open and close "
+                f"candles: number {self._read}, at {row.start_ms}: open and close "
                 "are not within low and high"
             )
         if low <= self._below or high + self._above > HIGHEST_PRICE:
             raise ConfigError(
-                f"candles: number {self._number}, at {row.start_ms}: {row.low} to "
+                f"candles: number {self._read}, at {row.start_ms}: {row.low} to "
                 f"{row.high} has no room in ticks of {self._market.tick_size}"
             )
-        up, down = high - first, first - low
-        if up < down or (up == down and last < first):
-            return [first, high, low, last]
-        return [first, low, high, last]
+        lots = int(row.base_volume * self._size_scale)
+        if lots < 0:
+            raise ConfigError(f"candles: number {self._read}: volume below 0")
+        self._coming.append((start_us, first, high, low, last, lots))
+        return True
+
+    def _path_of(self, corners: Sequence[int]) -> list[int]:
+        path = corners_in_order(*corners)
+        return path if self._steps == 1 else _divided(path, self._steps)
+
+
+def corners_in_order(first: int, high: int, low: int, last: int) -> list[int]:
+    """Return open, extremes and close as a candle's path takes them."""
+    up, down = high - first, first - low
+    if up < down or (up == down and last < first):
+        return [first, high, low, last]
+    return [first, low, high, last]
 
 
 def _divided(corners: list[int], steps: int) -> list[int]:

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from wrappy.venue.candles import (
-    RESOLUTIONS_MS,
-    render_candle,
-    render_mark_price_candle,
-)
+from wrappy.protocol.channels import RESOLUTIONS_MS
+from wrappy.venue.candles import render_candle, render_mark_price_candle
 from wrappy.venue.events import MarketChanged, TradeExecuted
 from wrappy.venue.orders import DELEVERAGE_TRADE
 
@@ -56,6 +53,11 @@ class CandleFrames:
         if price:
             self._marks.put(market_index, at_us // 1_000, price, base=1)
             self._note("mark_price_candle", market_index, at_us, now_us)
+
+    def forget_told(self, now_us: int) -> None:
+        """Drop what was to be told by now, as nobody was there."""
+        if self._due_us is not None and self._due_us <= now_us:
+            self.take_changed()
 
     def _note(self, kind: str, market_index: int, at_us: int, now_us: int) -> None:
         self._changed.setdefault((kind, market_index), at_us // 1_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Any, Final
@@ -11,20 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wrappy.model import Market
-    from wrappy.venue.events import BarTraded, Trade
-
-RESOLUTIONS_MS: Final[dict[str, int]] = {
-    "1m": 60_000,
-    "5m": 300_000,
-    "15m": 900_000,
-    "30m": 1_800_000,
-    "1h": 3_600_000,
-    "4h": 14_400_000,
-    "12h": 43_200_000,
-    "1d": 86_400_000,
-    "1w": 604_800_000,
-}
-"""Lengths of the documented resolutions, milliseconds."""
+    from wrappy.venue.candle_flow import CalmRun
+    from wrappy.venue.events import Trade
 
 MOST_CANDLES: Final = 500
 """Candles in one answer (official API documentation)."""
@@ -71,6 +59,8 @@ class CandleStore:
     def __init__(self) -> None:
         # A plain dict would scan its own gaps to find the oldest.
         self._minutes: dict[int, OrderedDict[int, Candle]] = {}
+        self._waiting: dict[int, deque[tuple[int, CalmRun, int]]] = {}
+        self._counts: dict[int, int] = {}
 
     def add(self, trade: Trade) -> None:
         """Count one trade."""
@@ -104,7 +94,7 @@ class CandleStore:
             last_trade_id: the trade, if it is one.
         """
         start_ms = at_ms // _MINUTE_MS * _MINUTE_MS
-        minutes = self._minutes.setdefault(market_index, OrderedDict())
+        minutes = self._bars_of(market_index)
         bar = Candle(
             start_ms,
             *(price,) * 4,
@@ -119,18 +109,49 @@ class CandleStore:
             if len(minutes) > MINUTES_KEPT:
                 minutes.popitem(last=False)
 
-    def add_bar(self, bar: BarTraded) -> None:
-        """Count the trades of a whole bar of a minute, or of several."""
-        start_ms = bar.start_us // 1_000 // _MINUTE_MS * _MINUTE_MS
-        prices = (bar.open, bar.high, bar.low, bar.close)
-        found = Candle(start_ms, *prices, bar.base, bar.quote, 0)
-        minutes = self._minutes.setdefault(bar.market_index, OrderedDict())
-        if start_ms in minutes:
-            minutes[start_ms].absorb(found)
-            return
-        minutes[start_ms] = found
-        if len(minutes) > MINUTES_KEPT:
-            minutes.popitem(last=False)
+    def add_run(self, start_us: int, run: CalmRun, multiplier: int) -> None:
+        """Count the trades of candles of a minute or more, once somebody asks.
+
+        Args:
+            start_us: time 0 of the run's times, unix microseconds.
+            run: the candles.
+            multiplier: 1e-6 USDC of a lot for each tick.
+        """
+        waiting = self._waiting.setdefault(run.action.market_index, deque())
+        waiting.append((start_us, run, multiplier))
+        count = self._counts.get(run.action.market_index, 0) + len(run.bars)
+        # The oldest would go at once when newer ones are counted.
+        while count - len(waiting[0][1].bars) >= MINUTES_KEPT:
+            count -= len(waiting.popleft()[1].bars)
+        self._counts[run.action.market_index] = count
+
+    def _bars_of(self, market_index: int) -> OrderedDict[int, Candle]:
+        minutes = self._minutes.setdefault(market_index, OrderedDict())
+        waiting = self._waiting.get(market_index)
+        while waiting:
+            self._fold(minutes, *waiting.popleft())
+        self._counts[market_index] = 0
+        return minutes
+
+    @staticmethod
+    def _fold(
+        minutes: OrderedDict[int, Candle], start_us: int, run: CalmRun, multiplier: int
+    ) -> None:
+        points = run.action.points // len(run.bars)
+        for at_us, first, high, low, last, lots in run.bars:
+            if not lots:
+                continue
+            share, rest = divmod(lots, points)
+            # As much at each point, which a path of more than four has between them.
+            value = share * run.total(first, high, low, last) + rest * last
+            start_ms = (start_us + at_us) // 1_000 // _MINUTE_MS * _MINUTE_MS
+            bar = Candle(start_ms, first, high, low, last, lots, value * multiplier, 0)
+            if start_ms in minutes:
+                minutes[start_ms].absorb(bar)
+                continue
+            minutes[start_ms] = bar
+            if len(minutes) > MINUTES_KEPT:
+                minutes.popitem(last=False)
 
     def read(
         self,
@@ -147,16 +168,14 @@ class CandleStore:
         """
         bars = [
             bar
-            for bar in _joined(
-                self._minutes.get(market_index, {}).values(), resolution_ms
-            )
+            for bar in _joined(self._bars_of(market_index).values(), resolution_ms)
             if start_ms <= bar.start_ms <= end_ms
         ]
         return bars[-min(count or MOST_CANDLES, MOST_CANDLES) :]
 
     def minutes(self, market_index: int) -> tuple[Candle, ...]:
         """Return every bar of a minute that is kept, oldest first."""
-        return tuple(self._minutes.get(market_index, {}).values())
+        return tuple(self._bars_of(market_index).values())
 
     def newest(
         self, market_index: int, resolution_ms: int, *, since_ms: int | None = None
@@ -165,7 +184,7 @@ class CandleStore:
 
         None asks for the newest bar alone; there is none before the first trade.
         """
-        minutes = self._minutes.get(market_index)
+        minutes = self._bars_of(market_index)
         if not minutes:
             return []
         if since_ms is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from wrappy.protocol.channels import RESOLUTIONS_MS
 from wrappy.protocol.codes import OK
 from wrappy.venue.candles import (
-    RESOLUTIONS_MS,
     render_candle,
     render_mark_price_candle,
 )

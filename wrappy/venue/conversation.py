@@ -12,17 +12,16 @@ import msgspec
 from wrappy.protocol.channels import parse_channel
 from wrappy.protocol.codes import code_message
 from wrappy.venue.broadcast import encode
-from wrappy.venue.exchange import Refused
-from wrappy.venue.faults import Occasion, Subject
-from wrappy.venue.messages import (
-    batch_lists,
-    json_text,
-    receipt_fields,
-    subject_of_texts,
-    too_nested,
-)
+from wrappy.venue.faults import Occasion
+from wrappy.venue.messages import too_nested
 from wrappy.venue.outgoing import ABNORMAL, POLICY_VIOLATION, Outgoing, Ping
-from wrappy.venue.sabotage import subject_of_token
+from wrappy.venue.stream_sends import (
+    SEND,
+    SEND_BATCH,
+    StreamSends,
+    echo_of,
+    subject_of_message,
+)
 from wrappy.venue.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from wrappy.protocol.channels import Channel
     from wrappy.venue.broadcast import Broadcast
     from wrappy.venue.fault_rules import Phase
-    from wrappy.venue.faults import Firing
+    from wrappy.venue.faults import Firing, Subject
     from wrappy.venue.floor import Floor
     from wrappy.venue.limits import RequestLimits
     from wrappy.venue.outgoing import Socket
@@ -43,8 +42,6 @@ CLOSE_PATIENCE_S: Final = 0.5
 
 _INVALID_JSON: Final = 30000
 _INVALID_TYPE: Final = 30001
-_NOT_SUPPORTED: Final = 30006
-_INVALID_DATA: Final = 30007
 _RATE_LIMIT: Final = 30009
 _TOO_MANY_IN_FLIGHT: Final = 30010
 _PING_FRAME: Final = "ping/frame"
@@ -85,7 +82,6 @@ class Session:
         self._socket = socket
         self._floor = floor
         self._sabotage = sabotage
-        self._readonly = readonly
         self.ip = ip
         self.stuck = False
         self.heard_us = self._opened_us = floor.now_us()
@@ -97,13 +93,20 @@ class Session:
         self._waiting: deque[_Request] = deque()
         self._in_flight = 0
         self._arrived = asyncio.Event()
+        sends = StreamSends(
+            floor,
+            accepted=self._accepted,
+            reply=self._reply,
+            refuse=self._refuse,
+            readonly=readonly,
+        )
         self._requests: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
             "ping": self._ping,
             "pong": self._pong,
-            "jsonapi/sendtx": self._send_tx,
-            "jsonapi/sendtxbatch": self._send_tx_batch,
+            SEND: sends.send,
+            SEND_BATCH: sends.send_batch,
         }
 
     @property
@@ -292,7 +295,7 @@ class Session:
             elif firing.act == "stall":
                 return
             elif firing.act == "status":
-                self._refuse(firing.rule.code, **_echo(message))
+                self._refuse(firing.rule.code, **echo_of(message))
                 return
         await handler(message)
         if twice:
@@ -305,7 +308,7 @@ class Session:
         wanted = parse_channel(text) if isinstance(text, str) else None
 
         def look() -> Subject:
-            return _subject(message, wanted)
+            return subject_of_message(message, wanted)
 
         occasion = Occasion(
             "stream",
@@ -330,7 +333,7 @@ class Session:
             return
         refused = [firing for firing in firings if firing.act == "status"]
         if refused:
-            self._refuse(refused[0].rule.code, **_echo(message))
+            self._refuse(refused[0].rule.code, **echo_of(message))
         else:
             self._out.put_faulty(frame, firings, is_answer=True)
 
@@ -374,77 +377,7 @@ class Session:
             else:
                 self._say_unsubscribed(channel)
 
-    # ------------------------------------------------------------ transactions
-
-    async def _send_tx(self, message: dict[str, Any]) -> None:
-        async def send(data: dict[str, Any]) -> dict[str, Any]:
-            tx_type, info = data.get("tx_type"), data.get("tx_info")
-            text = json_text(info)
-            if type(tx_type) is not int:
-                raise Refused(21505)
-            protected = data.get("price_protection") is not False
-            receipt, quota_left = await self._floor.send(
-                tx_type, text, protected=protected
-            )
-            self._accepted("jsonapi/sendtx", [receipt.tx_hash])
-            told = receipt_fields([receipt], quota_left)
-            return {**told, "tx_hash": receipt.tx_hash}
-
-        await self._sent("jsonapi/sendtx", message, send)
-
-    async def _send_tx_batch(self, message: dict[str, Any]) -> None:
-        async def send(data: dict[str, Any]) -> dict[str, Any]:
-            types, infos = batch_lists(
-                json_text(data.get("tx_types")), json_text(data.get("tx_infos"))
-            )
-            receipts, quota_left = await self._floor.send_batch(types, infos)
-            hashes = [receipt.tx_hash for receipt in receipts]
-            self._accepted("jsonapi/sendtxbatch", hashes)
-            return {**receipt_fields(receipts, quota_left), "tx_hash": hashes}
-
-        await self._sent("jsonapi/sendtxbatch", message, send)
-
     def _accepted(self, kind: str, tx_hashes: list[str]) -> None:
         for firing in self._sabotage.accepted("stream", kind, tx_hashes):
             if firing.act == "close":
                 self.end(firing.rule.code, "a fault")
-
-    async def _sent(
-        self,
-        kind: str,
-        message: dict[str, Any],
-        send: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]],
-    ) -> None:
-        data = message.get("data")
-        if not isinstance(data, dict):
-            self._refuse(_INVALID_DATA)
-            return
-        echo = _echo(message)
-        if self._readonly:
-            self._refuse(_NOT_SUPPORTED, **echo)
-            return
-        try:
-            told = await send(data)
-        except Refused as error:
-            self._refuse(error.code, error.message, **echo)
-            return
-        self._reply(kind, message, {**told, **echo, "type": kind})
-
-
-def _echo(message: dict[str, Any]) -> dict[str, Any]:
-    data = message.get("data")
-    return {"id": data["id"]} if isinstance(data, dict) and "id" in data else {}
-
-
-def _subject(message: dict[str, Any], wanted: Channel | None) -> Subject:
-    data = message.get("data")
-    if isinstance(data, dict):
-        for types, infos in (("tx_type", "tx_info"), ("tx_types", "tx_infos")):
-            if types in data:
-                return subject_of_texts(
-                    json_text(data[types]), json_text(data.get(infos))
-                )
-    if wanted is not None and wanted.account_index is not None:
-        return Subject(wanted.account_index)
-    token = message.get("auth")
-    return subject_of_token(token if isinstance(token, str) else "")

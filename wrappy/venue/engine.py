@@ -342,6 +342,10 @@ class Engine:
             timer.cancel()
             self._nap = None
 
+    def catch_up(self) -> None:
+        """Let everything happen that is due by now, also what nobody noticed yet."""
+        self._floor.catch_up()
+
     def wake(self) -> None:
         """Look at once what is due: for a flow that others fill."""
         self._wake()

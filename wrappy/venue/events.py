@@ -400,15 +400,16 @@ class PathPoint(NamedTuple):
 
 
 class PassBar(NamedTuple):
-    """Market life: a whole candle in one, where none of its points reach a user.
+    """Market life: whole candles in one, where none of their points reach a user.
 
     Attributes:
-        length_us: time from its open to its close.
+        length_us: time from the first open to the last close.
         points: how many trades it stands for.
         value: sum of price times lots.
         bid: quote at its end, and so on, as of a `PathPoint`.
         ago_us: for how long it has been over.
         followed: whether another one of the market comes at the same moment.
+        moves_index: whether the index price goes to the close as well.
     """
 
     market_index: int
@@ -426,6 +427,7 @@ class PassBar(NamedTuple):
     hold_us: int = 0
     ago_us: int = 0
     followed: bool = False
+    moves_index: bool = False
 
 
 class HaltMarket(NamedTuple):

@@ -23,11 +23,11 @@ from wrappy.venue.events import (
 from wrappy.venue.execution import Execution, next_wake_us
 from wrappy.venue.flow_orders import FlowOrders
 from wrappy.venue.ledger import EventLog
-from wrappy.venue.nonce_readings import NonceReadings, find_order, takes_liquidity
+from wrappy.venue.nonce_readings import NonceReadings, takes_liquidity
 from wrappy.venue.orders import created_orders
 from wrappy.venue.records import EXECUTED, FAILED, Receipt, RecordTable, TxRecord
 from wrappy.venue.refusal import GoneOrder, Refused
-from wrappy.venue.trading import TradingFloor
+from wrappy.venue.trading import TradingFloor, find_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -403,7 +403,8 @@ class Exchange:
                 if isinstance(what, TxRecord):
                     self._execute(what, at_us)
                 else:
-                    self._execution.wake(what, at_us)
+                    quiet_us = self._queue[0][0] - 1 if self._queue else now_us
+                    self._execution.wake(what, at_us, min(now_us, quiet_us))
             elif self._next_block_us <= now_us:
                 # A transaction due exactly with a block still belongs to it.
                 self._make_blocks(min(now_us, head_us - 1))

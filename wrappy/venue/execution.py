@@ -15,7 +15,7 @@ from wrappy.venue.account_settings import (
 from wrappy.venue.checks import ABORTED, NIL_MARKET, SCHEDULED
 from wrappy.venue.conditionals import Conditionals
 from wrappy.venue.events import PositionChanged
-from wrappy.venue.funding import MINUTE_US, Funding
+from wrappy.venue.funding import HOUR_US, MINUTE_US, Funding
 from wrappy.venue.liquidation import Liquidations
 from wrappy.venue.order_entry import OrderEntry
 from wrappy.venue.orders import VenueOrder
@@ -62,13 +62,17 @@ def next_wake_us(
 ) -> int | None:
     """Return the first time in a queue at which something happens, or None.
 
-    Minutes of funding are nothing while no market has an index price.
+    Of funding that is the full hour, at which it is paid, and nothing while no market
+    has an index price.
     """
     idle = not any(state.index_price for state in states)
-    return min(
-        [at for at, _, it in queue if not (idle and isinstance(it, FundingMinute))],
-        default=None,
-    )
+    times = []
+    for at_us, _, what in queue:
+        if not isinstance(what, FundingMinute):
+            times.append(at_us)
+        elif not idle:
+            times.append(-(-at_us // HOUR_US) * HOUR_US)
+    return min(times, default=None)
 
 
 class Execution:
@@ -171,11 +175,24 @@ class Execution:
         if self._funding is not None:
             self._call_at((now_us // MINUTE_US + 1) * MINUTE_US, FundingMinute())
 
-    def wake(self, what: Waiting, at_us: int) -> None:
-        """Do what the time that `what` waited for brings."""
+    def wake(self, what: Waiting, at_us: int, quiet_until_us: int) -> None:
+        """Do what the time that `what` waited for brings.
+
+        Args:
+            what: what waited.
+            at_us: unix microseconds, now.
+            quiet_until_us: until when nothing else happens.
+        """
         if isinstance(what, FundingMinute):
+            # All minutes before the full hour see the same book.
+            count = 1
+            if at_us % HOUR_US:
+                hour_us = (at_us // HOUR_US + 1) * HOUR_US
+                last_us = max(at_us, min(quiet_until_us, hour_us - MINUTE_US))
+                count += (last_us - at_us) // MINUTE_US
+                at_us += (count - 1) * MINUTE_US
             self.start(at_us)
-            if self._funding is None or not self._funding.tick(at_us):
+            if self._funding is None or not self._funding.tick(at_us, count):
                 return
         elif isinstance(what, VenueOrder):
             self._conditionals.wake(what, now_us=at_us)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from wrappy.protocol.intents import TxType
 from wrappy.protocol.tiers import QUOTA_EXHAUSTED_WORDS
-from wrappy.venue.candle_flow import CandleFlow
 from wrappy.venue.candles import CandleStore
 from wrappy.venue.clocks import LoopClock, SteppedClock
-from wrappy.venue.events import Announced, BarTraded, TradeExecuted
+from wrappy.venue.events import Announced, TradeExecuted
 from wrappy.venue.exchange import Refused
-from wrappy.venue.flow import MergedFlow
+from wrappy.venue.flow import PassesBars
 from wrappy.venue.gate import Gate
 from wrappy.venue.limits import RequestLimits, VolumeQuota
+from wrappy.venue.market_state import DAY_US
 from wrappy.venue.orders import DELEVERAGE_TRADE
 from wrappy.venue.statements import Statement
 
@@ -26,15 +26,14 @@ if TYPE_CHECKING:
 
     from wrappy.venue.accounts import Account
     from wrappy.venue.clocks import Clock
-    from wrappy.venue.events import Event, PassBar
+    from wrappy.venue.events import Event
     from wrappy.venue.exchange import Exchange, Receipt
     from wrappy.venue.flow import Flow
     from wrappy.venue.read_only_tokens import ReadOnlyTokens
     from wrappy.venue.settings import VenueSettings
 
 TOO_MANY_REQUESTS = 23000
-_MOST_BARS: Final = 1_000
-_NO_CLOSES: Final[Mapping[int, int]] = {}
+_LONGEST_CALM_US: Final = 3_600_000_000
 TOO_MANY_WITHDRAWALS = 23004
 
 
@@ -51,6 +50,10 @@ class Audience(Protocol):
 
     def hears_markets(self) -> bool:
         """Return whether anybody listens to what happens in markets."""
+        ...
+
+    def hears_marks(self) -> bool:
+        """Return whether anybody is told of equity as prices move."""
         ...
 
     def flush(self, now_us: int) -> None:
@@ -97,9 +100,9 @@ class Floor:
         )
         self.failure: BaseException | None = None
         self._flow = flow
-        self._bars = flow if isinstance(flow, (CandleFlow, MergedFlow)) else None
-        if isinstance(flow, MergedFlow) and not flow.has_candles:
-            self._bars = None
+        self._bars: PassesBars | None = None
+        if isinstance(flow, PassesBars) and flow.has_candles:
+            self._bars = flow
         self._wake = wake
         self._start_us = self._at_us = clock.now_us()
         self._gate = Gate(
@@ -162,59 +165,63 @@ class Floor:
     def next_due_us(self) -> int:
         """Return when something happens next that anybody could notice.
 
-        That is every block, but for a market that follows candles: while a candle
-        reaches nobody and nobody hears of the market, it is its close.
+        That is every block, but for a market that follows candles: while they reach
+        nobody and nobody hears of the market, it is the first point that does, or the
+        next full hour.
         """
-        if self._bars is not None and not self._is_heard():
-            bar = self._next_bar()
-            if bar is not None:
-                return bar[0]
-        return self._due_us()
+        if self._bars is None or self._is_heard():
+            return self._due_us()
+        limit_us = self._calm_limit_us(self._at_us + _LONGEST_CALM_US)
+        calm_us = self._bars.calm_until_us(
+            limit_us - self._start_us, self.exchange.flow_orders.reach
+        )
+        due = limit_us + 1 if calm_us is None else self._start_us + calm_us
+        wake_us = self.exchange.next_wake_us()
+        told_us = None if self._audience is None else self._audience.due_us()
+        return min(due, *(at for at in (wake_us, told_us) if at is not None), due)
 
     def _is_heard(self) -> bool:
         return self._audience is not None and self._audience.hears_markets()
 
-    def _next_bar(
-        self, until_us: int | None = None, closes: Mapping[int, int] = _NO_CLOSES
-    ) -> tuple[int, PassBar] | None:
-        # The next candle and the time of its close, if it can be passed as a whole.
-        found = None if self._bars is None else self._bars.bar()
-        if found is None:
-            return None
-        close_us, bar = self._start_us + found[0], found[1]
-        if until_us is not None and close_us > until_us:
-            return None
+    def _calm_limit_us(self, until_us: int) -> int:
+        # Until when candles may be passed: what else comes is in its own time, and a
+        # day's statistics are of one day.
+        limit_us = min(until_us, (self._at_us // DAY_US + 1) * DAY_US - 1)
         wake_us = self.exchange.next_wake_us()
-        if wake_us is not None and wake_us <= close_us:
-            return None
-        return (
-            (close_us, bar) if self.exchange.flow_orders.passes(bar, closes) else None
-        )
+        if wake_us is not None:
+            limit_us = min(limit_us, wake_us - 1)
+        if self._audience is not None and self._audience.hears_marks():
+            following = None if self._bars is None else self._bars.next_close_us()
+            if following is not None:
+                limit_us = min(limit_us, self._start_us + following)
+        return limit_us
 
     def _pass_bars(self, now_us: int) -> bool:
         # Returns whether there was one: what comes next has to be looked at anew.
         if self._bars is None or self._is_heard():
             return False
-        found: list[tuple[int, PassBar]] = []
-        closes: dict[int, int] = {}
-        while len(found) < _MOST_BARS:
-            following = self._next_bar(now_us, closes)
-            if following is None:
-                break
-            self._bars.pass_bar()
-            found.append(following)
-            closes[following[1].market_index] = following[1].close
-        if not found:
+        limit_us = self._calm_limit_us(now_us)
+        runs = self._bars.pass_calm(
+            limit_us - self._start_us, self.exchange.flow_orders.reach
+        )
+        if not runs:
             return False
-        self._at_us = close_us = max(self._at_us, found[-1][0])
-        newest = {bar.market_index: at for at, (_, bar) in enumerate(found)}
-        bars = [
-            bar._replace(
-                ago_us=close_us - at_us, followed=newest[bar.market_index] != at
+        start_us = self._start_us
+        close_us = max(start_us + run.close_us for run in runs)
+        self._at_us = close_us = max(self._at_us, close_us)
+        newest = {run.action.market_index: at for at, run in enumerate(runs)}
+        actions = [
+            run.action._replace(
+                ago_us=close_us - start_us - run.close_us,
+                followed=newest[run.action.market_index] != at,
             )
-            for at, (at_us, bar) in enumerate(found)
+            for at, run in enumerate(runs)
         ]
-        self.exchange.apply_flow(bars, now_us=close_us)
+        for run in runs:
+            index = run.action.market_index
+            multiplier = self.exchange.markets[index].market.quote_multiplier
+            self.candles.add_run(start_us, run, multiplier)
+        self.exchange.apply_flow(actions, now_us=close_us)
         self._tell(self.exchange.drain())
         return True
 
@@ -223,7 +230,7 @@ class Floor:
         if self._bars is not None and not self._is_heard():
             # Blocks alone change nothing that is seen: they are made when asked for.
             wake_us = self.exchange.next_wake_us()
-            due = due if wake_us is None else wake_us
+            due = self._at_us + _LONGEST_CALM_US if wake_us is None else wake_us
         flow_due = self._flow_due_us()
         if flow_due is not None and flow_due < due:
             due = flow_due
@@ -267,7 +274,7 @@ class Floor:
                 )
             self._tell(self.exchange.advance(self._at_us))
         self._at_us = max(self._at_us, now_us)
-        if self._bars is None:
+        if self._bars is None or self._is_heard():
             return due
         self._tell(self.exchange.advance(self._at_us))
         return self.next_due_us()
@@ -294,9 +301,7 @@ class Floor:
 
     def _tell(self, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, BarTraded):
-                self.candles.add_bar(event)
-            elif isinstance(event, TradeExecuted):
+            if isinstance(event, TradeExecuted):
                 if event.trade.kind == DELEVERAGE_TRADE:
                     continue  # outside the market
                 self.candles.add(event.trade)

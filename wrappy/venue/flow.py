@@ -11,10 +11,9 @@ import random
 from decimal import ROUND_HALF_UP, Decimal
 from heapq import heapify, heappop, heappush
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from wrappy.errors import ConfigError
-from wrappy.venue.candle_flow import CandleFlow
 from wrappy.venue.events import SetIndexPrice, SetLevel, Take
 from wrappy.venue.flow_settings import DEFAULT_VOLATILITY, FlowSettings
 from wrappy.venue.price_walk import (
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wrappy.model import Market
-    from wrappy.venue.events import FlowAction, PassBar
+    from wrappy.venue.candle_flow import CalmRun, ReachOf
+    from wrappy.venue.events import FlowAction
 
 DEFAULT_PRICES: Final[dict[str, Decimal]] = {
     "ETH": Decimal("3100.00"),
@@ -89,6 +89,28 @@ class Flow(Protocol):
 
     def step(self, now_us: int) -> list[FlowAction]:
         """Return every action due up to and including `now_us`, in order."""
+        ...
+
+
+@runtime_checkable
+class PassesBars(Flow, Protocol):
+    """A flow of candles, those of which that reach nobody can be passed as a whole."""
+
+    @property
+    def has_candles(self) -> bool:
+        """Whether there are candles in it at all."""
+        ...
+
+    def next_close_us(self) -> int | None:
+        """Return when the candle that is next closes, or None after the last."""
+        ...
+
+    def calm_until_us(self, until_us: int, reach_of: ReachOf) -> int | None:
+        """Return when the first point comes that has to be played as one."""
+        ...
+
+    def pass_calm(self, until_us: int, reach_of: ReachOf) -> list[CalmRun]:
+        """Leave out the candles that come next, close by then and reach nobody."""
         ...
 
 
@@ -272,6 +294,7 @@ class MergedFlow:
 
     def __init__(self, flows: Iterable[Flow]) -> None:
         self._flows = tuple(flows)
+        self._bars = [_passes(flow) for flow in self._flows]
         # Asked many times between two steps, and only a step moves a flow on.
         self._due = [
             (at_us, position)
@@ -299,22 +322,54 @@ class MergedFlow:
     @property
     def has_candles(self) -> bool:
         """Whether one of the flows plays candles."""
-        return any(isinstance(flow, CandleFlow) for flow in self._flows)
+        return any(bars is not None for bars in self._bars)
 
-    def bar(self) -> tuple[int, PassBar] | None:
-        """Return the whole candle that is next, if the next flow plays candles."""
-        flow = self._flows[self._due[0][1]] if self._due else None
-        return flow.bar() if isinstance(flow, CandleFlow) else None
+    def next_close_us(self) -> int | None:
+        """Return when the candle that is next closes, or None after the last."""
+        found = [
+            bars.next_close_us() for flow in self._flows if (bars := _passes(flow))
+        ]
+        return min([at_us for at_us in found if at_us is not None], default=None)
 
-    def pass_bar(self) -> None:
-        """Leave out the candle that is next: it was played as a whole."""
-        _, position = heappop(self._due)
-        flow = self._flows[position]
-        if isinstance(flow, CandleFlow):
-            flow.pass_bar()
-        next_us = flow.next_at_us()
-        if next_us is not None:
-            heappush(self._due, (next_us, position))
+    def calm_until_us(self, until_us: int, reach_of: ReachOf) -> int | None:
+        """Return when the first point comes that has to be played as one."""
+        times = []
+        for flow, bars in zip(self._flows, self._bars, strict=True):
+            at_us = (
+                flow.next_at_us()
+                if bars is None
+                else bars.calm_until_us(until_us, reach_of)
+            )
+            if at_us is not None:
+                times.append(at_us)
+        return min(times, default=None)
+
+    def pass_calm(self, until_us: int, reach_of: ReachOf) -> list[CalmRun]:
+        """Leave out the candles that come next, close by `until_us` and reach nobody.
+
+        None is passed beyond a moment at which one has to be played.
+        """
+        calm_us = self.calm_until_us(until_us, reach_of)
+        if calm_us is not None:
+            until_us = min(until_us, calm_us - 1)
+        runs = [
+            run
+            for bars in self._bars
+            if bars is not None
+            for run in bars.pass_calm(until_us, reach_of)
+        ]
+        if runs:
+            self._due = [
+                (at_us, position)
+                for position, flow in enumerate(self._flows)
+                if (at_us := flow.next_at_us()) is not None
+            ]
+            heapify(self._due)
+        return runs
+
+
+def _passes(flow: Flow) -> PassesBars | None:
+    return flow if isinstance(flow, PassesBars) and flow.has_candles else None
 
 
 def merge(flows: Iterable[Flow]) -> Flow:

@@ -9,8 +9,9 @@ proportion, before and behind users. `front`: users stand before the flow.
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from wrappy._core.ledger import FRACTION_SCALE
 from wrappy._core.matching import RESTED, Fill
 from wrappy.venue.accounts import FLOW_MAKER, FLOW_TAKER
 from wrappy.venue.events import (
@@ -28,13 +29,19 @@ from wrappy.venue.margin import health_of, part_of
 from wrappy.venue.orders import VenueOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from wrappy._core.matching import BookOrder
+    from wrappy.venue.accounts import Account
     from wrappy.venue.events import Event, FlowAction
     from wrappy.venue.market_state import MarketState
     from wrappy.venue.settings import QueueModel
     from wrappy.venue.trading import TradingFloor
+
+HIGHEST: Final = 2**62
+"""More ticks than any price has."""
+
+_NOWHERE: Final = (HIGHEST, 0)
 
 
 class FlowOrders:
@@ -243,6 +250,9 @@ class FlowOrders:
         close_us = now_us - bar.ago_us
         start_us = close_us - bar.length_us
         quote = bar.value * state.market.quote_multiplier
+        if bar.moves_index and bar.close != state.index_price:
+            state.index_price = bar.close
+            self._emit(MarketChanged(now_us, state.index))
         prices = (bar.open, bar.high, bar.low, bar.close)
         told = BarTraded(close_us, state.index, start_us, *prices, bar.base, quote)
         if bar.base:
@@ -254,29 +264,66 @@ class FlowOrders:
         self._take_quotes_back(state, bar)
         self._quote(state, bar, now_us)
 
-    def passes(self, bar: PassBar, closes: Mapping[int, int]) -> bool:
-        """Return whether a bar reaches no order, trigger or requirement of a user."""
-        state = self._floor.markets[bar.market_index]
-        known = closes.get(bar.market_index) or state.mark_price or bar.open
-        low, high = min(bar.low, known), max(bar.high, known)
-        margin = max(bar.close - bar.bid, bar.ask - bar.close)
-        near = (low - margin, high + margin)
-        if any(near[0] <= o.trigger_price <= near[1] for o in state.armed.values()):
-            return False
+    def reach(self, market_index: int) -> tuple[int, int]:
+        """Return the lowest and highest price that reach nothing of a user.
+
+        That is no order, no trigger and no account's requirement, as long as they stay
+        what they are. They are crossed where nothing can be said.
+        """
+        state = self._floor.markets[market_index]
+        known = state.mark_price
+        if not known or state.halted:
+            return _NOWHERE
+        low, high = 1, HIGHEST
+        for order in state.armed.values():
+            if order.trigger_price <= known:
+                low = max(low, order.trigger_price + 1)
+            if order.trigger_price >= known:
+                high = min(high, order.trigger_price - 1)
         if self._has_users_orders(state):
-            for is_ask in (False, True):
-                quote = self._quotes.get((state.index, is_ask))
-                users = (
-                    order.price
-                    for order in state.engine.orders(is_ask=is_ask)
-                    if order is not quote
-                )
-                best = next(users, None)
-                if best is None:
-                    continue
-                if best <= near[1] if is_ask else best >= near[0]:
-                    return False
-        return self._all_carry(state, near)
+            best_ask, best_bid = (self._best_of_users(state, ask) for ask in (1, 0))
+            low = low if best_bid is None else max(low, best_bid + 1)
+            high = high if best_ask is None else min(high, best_ask - 1)
+        for account in self._floor.accounts.values():
+            if account.is_flow or not account.ledger.size(market_index):
+                continue
+            lowest, highest = self._carried(account, state)
+            low, high = max(low, lowest), min(high, highest)
+        return (low, high) if low <= known <= high else _NOWHERE
+
+    def _best_of_users(self, state: MarketState, is_ask: int) -> int | None:
+        quote = self._quotes.get((state.index, bool(is_ask)))
+        users = (
+            order.price
+            for order in state.engine.orders(is_ask=bool(is_ask))
+            if order is not quote
+        )
+        return next(users, None)
+
+    def _carried(self, account: Account, state: MarketState) -> tuple[int, int]:
+        # Between which prices the part of an account stays above its requirement,
+        # with a like share of what it can lose for each of its positions.
+        ledger, markets = account.ledger, self._floor.markets
+        part = part_of(ledger, state.index)
+        health = health_of(account, markets, part)
+        slack = health.equity * FRACTION_SCALE - health.maintenance
+        positions = ledger.cross_part().positions if part is None else (state.index,)
+        count = sum(1 for index in positions if ledger.size(index))
+        size, fraction = (
+            ledger.size(state.index),
+            state.market.maintenance_margin_fraction,
+        )
+        toward = 1 if size > 0 else -1
+        per_tick = (
+            abs(size)
+            * state.market.quote_multiplier
+            * (FRACTION_SCALE - toward * fraction)
+        )
+        ticks = slack // count // per_tick
+        if ticks < 0:
+            return _NOWHERE
+        known = state.mark_price
+        return (known - ticks, HIGHEST) if size > 0 else (1, known + ticks)
 
     def _has_users_orders(self, state: MarketState) -> bool:
         engine, standing = state.engine, 0
@@ -284,20 +331,6 @@ class FlowOrders:
             quote = self._quotes.get((state.index, is_ask))
             standing += quote is not None and quote.order_index in engine
         return len(engine) > standing
-
-    def _all_carry(self, state: MarketState, near: tuple[int, int]) -> bool:
-        # Whether every position stays above its requirement at its worst price.
-        markets, mark, index = self._floor.markets, state.mark_price, state.index
-        for account in self._floor.accounts.values():
-            if account.is_flow or not (size := account.ledger.size(index)):
-                continue
-            state.mark_price = max(1, near[0]) if size > 0 else near[1]
-            part = part_of(account.ledger, index)
-            in_trouble = health_of(account, markets, part).is_partial
-            state.mark_price = mark
-            if in_trouble:
-                return False
-        return True
 
     def _take_quotes_back(
         self, state: MarketState, wanted: PathPoint | PassBar | None

@@ -129,6 +129,9 @@ def premium_of(state: MarketState) -> int | None:
     """
     if not state.index_price:
         return None
+    best_bid, best_ask = state.engine.best_bid, state.engine.best_ask
+    if (best_bid or 0) <= state.index_price <= (best_ask or state.index_price):
+        return 0  # nothing to gain on either side
     market = state.market
     impact = _IMPACT_QUOTE * FRACTION_SCALE // market.initial_margin_fraction
     value = state.index_price * market.quote_multiplier
@@ -154,24 +157,29 @@ class Funding:
         states = floor.markets.values()
         self._perpetuals = [state for state in states if not state.market.is_spot]
 
-    def tick(self, now_us: int) -> bool:
-        """Take the samples of a full minute; return whether an hour was paid."""
+    def tick(self, now_us: int, count: int = 1) -> bool:
+        """Take the samples of full minutes; return whether an hour was paid.
+
+        Args:
+            now_us: the last of the minutes.
+            count: how many there were since something changed; all of one hour.
+        """
         for state in self._perpetuals:
-            self._sample(state, now_us)
+            self._sample(state, now_us, count)
         if now_us % HOUR_US:
             return False
         for state in self._perpetuals:
             self._settle(state, now_us)
         return True
 
-    def _sample(self, state: MarketState, now_us: int) -> None:
+    def _sample(self, state: MarketState, now_us: int, count: int) -> None:
         premium = premium_of(state)
         if premium is None:
             return
         funding = state.funding
         before = funding.current_rate
-        funding.premium_sum += premium
-        funding.samples += 1
+        funding.premium_sum += premium * count
+        funding.samples += count
         if funding.current_rate != before:
             self._emit(MarketChanged(now_us, state.index))
 

@@ -22,6 +22,11 @@ ORDER_NONCE_MASK: Final = (1 << MARKET_INDEX_SHIFT) - 1
 DAY_US: Final = 86_400_000_000
 
 
+def is_client_order_index(index: int) -> bool:
+    """Return whether a number is a client's own for an order, not the exchange's."""
+    return index < 1 << MARKET_INDEX_SHIFT
+
+
 @dataclass(slots=True)
 class DayStatistics:
     """Trading since midnight UTC, in wire integers.
@@ -84,6 +89,7 @@ class MarketState:
         trades: the latest trades, newest last.
         day: statistics of the day.
         open_interest: lots held long (and as many short).
+        open_interest_limit: 1e-6 USDC that it may be worth; 0 for any.
         nonce: engine nonce of the last change of any kind here.
         book_nonce: engine nonce of the last change of the book's levels.
         flow_levels: the flow's own resting orders by (is_ask, price), oldest first.
@@ -100,6 +106,7 @@ class MarketState:
     trades: deque[Trade] = field(default_factory=lambda: deque(maxlen=RECENT_TRADES))
     day: DayStatistics = field(default_factory=DayStatistics)
     open_interest: int = 0
+    open_interest_limit: int = 0
     nonce: int = 0
     book_nonce: int = 0
     flow_levels: dict[tuple[bool, int], list[VenueOrder]] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wrappy._core.ledger import FRACTION_SCALE
 from wrappy.protocol.codes import OK
-from wrappy.venue.account_settings import USDC_ASSET
+from wrappy.protocol.markets import USDC_ASSET
 from wrappy.venue.funding import EIGHT, RATE_SCALE
 from wrappy.venue.parameters import ALL_MARKETS, asked_resolution, page, span
 from wrappy.venue.queries import known_market

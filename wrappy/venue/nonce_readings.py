@@ -3,15 +3,16 @@
 By default a nonce is the key's next or refused, consumed once it is accepted, and what
 is accepted was judged when it came. Here is what happens where it is set otherwise:
 nonces ahead are held until their turn, those of some transactions that come to nothing
-are given back, and transactions are judged when they are executed.
+are given back, transactions are judged when they are executed, and every order that
+crosses waits the taker's delay.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from wrappy._core.matching import CANCELED_MARGIN
 from wrappy.model import TimeInForce
-from wrappy.venue.order_checks import is_client_order_index
 from wrappy.venue.orders import PENDING_TYPES
 from wrappy.venue.records import Receipt, TxRecord
 from wrappy.venue.refusal import Refused
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 Item = tuple[int, "Mapping[str, Any]", str]
 INVALID_NONCE: Final = 21104
 INVALID_TX: Final = 21501
-CANCELED_MARGIN: Final = "canceled-margin-not-allowed"
 
 
 class NonceReadings:
@@ -147,20 +147,3 @@ def takes_liquidity(
         )
         for order in orders
     )
-
-
-def find_order(owner: Account, index: int) -> VenueOrder | None:
-    """Return an order by COI or order index: a live one, or the latest closed one."""
-    if is_client_order_index(index):
-        live = owner.by_coi.get(index) if index else None
-        closed = (
-            order
-            for order in reversed(owner.history)
-            if index and order.client_order_index == index
-        )
-    else:
-        live = owner.open_orders.get(index)
-        closed = (
-            order for order in reversed(owner.history) if order.order_index == index
-        )
-    return live if live is not None else next(closed, None)

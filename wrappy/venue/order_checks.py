@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.model import OrderType, SelfTrade, TimeInForce
 from wrappy.venue.integrators import check_terms
-from wrappy.venue.market_state import MARKET_INDEX_SHIFT
 from wrappy.venue.order_entry import ONE_CANCELS_THE_OTHER
 from wrappy.venue.orders import (
     LIMITED_TRIGGER_TYPES,
@@ -340,8 +339,3 @@ def _takes_place(order: Mapping[str, Any], *, pending: bool) -> bool:
     if pending or waits:
         return bool(pending and waits)
     return bool(order["TimeInForce"] != _IMMEDIATE)
-
-
-def is_client_order_index(index: int) -> bool:
-    """Return whether `index` is a client order index and not an order index."""
-    return index < 1 << MARKET_INDEX_SHIFT

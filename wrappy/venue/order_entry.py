@@ -22,6 +22,7 @@ from wrappy.venue.orders import (
 from wrappy.venue.trading import (
     ATTRIBUTE_SAME_GROUP,
     ATTRIBUTE_SELF_TRADE,
+    ATTRIBUTE_VERSION,
     attribute,
 )
 
@@ -54,6 +55,8 @@ class OrderEntry:
         self._drops = settings.reduce_only_without_position == "drop"
         self._counts_versions = settings.order_version == "counts"
         floor.slippage_for_nothing = settings.ioc_without_fill == "slippage"
+        for state in floor.markets.values():
+            state.open_interest_limit = settings.open_interest_limit
         self._floor = floor
         self._conditionals = conditionals
 
@@ -172,7 +175,7 @@ class OrderEntry:
         order = self._floor.find_live(account, state.index, info["Index"])
         if order is None:
             return INACTIVE_CANCEL
-        if 0 < order.expiry_ms <= now_us // 1_000:
+        if 0 < order.expiry_ms <= now_us // 1_000 or self._is_outdated(order, info):
             return INACTIVE_ORDER
         order.version += self._counts_versions
         if order.is_pending:
@@ -181,15 +184,22 @@ class OrderEntry:
         state.engine.cancel(order.order_index)
         order.nonce = state.new_order_index(is_ask=order.is_ask) & ORDER_NONCE_MASK
         _take_over(order, info)
-        # A total below what is already filled means: enough.
-        order.initial_base = max(info["BaseAmount"], order.filled_base)
-        order.remaining = order.initial_base - order.filled_base
+        # What was netted against an own order is done with, like what was filled. A
+        # total below that means: enough.
+        done = order.initial_base - order.remaining
+        order.initial_base = max(info["BaseAmount"], done)
+        order.remaining = order.initial_base - done
         if order.remaining:
             self._floor.run(state, order, now_us, tx_hash)
         else:
             outcome = FILLED if order.filled_base else CANCELED
             self._floor.settle(state, order, outcome, now_us)
         return OK
+
+    def _is_outdated(self, order: VenueOrder, info: Mapping[str, Any]) -> bool:
+        # A modify may name the version it is for; 0 is as good as none on the wire.
+        wanted = attribute(info, ATTRIBUTE_VERSION)
+        return bool(self._counts_versions and wanted and wanted != order.version)
 
     def _amend(self, order: VenueOrder, info: Mapping[str, Any], now_us: int) -> None:
         _take_over(order, info)

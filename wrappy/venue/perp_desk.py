@@ -22,7 +22,7 @@ from wrappy.venue.orders import LIQUIDATION
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wrappy._core.matching import BookOrder, Fill
+    from wrappy._core.matching import BookOrder, Fill, Verdict
     from wrappy.venue.accounts import Account
     from wrappy.venue.events import Event, IntegratorShare, Trade
     from wrappy.venue.market_state import MarketState
@@ -122,6 +122,35 @@ class PerpDesk:
         free -= fee_of(base * price * multiplier, rate)
         free += margin_of(abs(size) * lot_value, fraction)
         return free >= margin_of(abs(after) * lot_value, fraction)
+
+    def room(
+        self,
+        maker: BookOrder,
+        taker: BookOrder,
+        state: MarketState,
+        price: int,
+        base: int,
+    ) -> Verdict:
+        """Return whose order must end because the open interest is at its limit.
+
+        A fill that opens no more than it closes is always allowed, and so is what
+        the market's own accounts do among themselves: it would end otherwise.
+        """
+        limit, accounts = state.open_interest_limit, self._floor.accounts
+        grown = limit and sum(self._opened(one, state, base) for one in (maker, taker))
+        if grown <= 0:
+            return "allowed"
+        lot_value = self._floor.lot_values[state.index]
+        lot_value = lot_value or price * state.market.quote_multiplier
+        if (state.open_interest + grown // 2) * lot_value <= limit:
+            return "allowed"
+        if not accounts[taker.owner].is_flow:
+            return "taker"
+        return "allowed" if accounts[maker.owner].is_flow else "maker"
+
+    def _opened(self, order: BookOrder, state: MarketState, base: int) -> int:
+        size = self._floor.accounts[order.owner].ledger.size(state.index)
+        return abs(size + (-base if order.is_ask else base)) - abs(size)
 
     # After it
 

@@ -8,9 +8,10 @@ import io
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from wrappy.protocol.channels import RESOLUTIONS_MS
 from wrappy.protocol.codes import OK
 from wrappy.protocol.markets import USDC_ASSET
-from wrappy.venue.chart_queries import DAY_MS, HOUR_MS
+from wrappy.venue.chart_queries import DAY_MS
 from wrappy.venue.money_queries import render_position_funding
 from wrappy.venue.parameters import LATEST_MS, asked_resolution, span, wrong
 from wrappy.venue.queries import known_market
@@ -25,13 +26,9 @@ if TYPE_CHECKING:
     from wrappy.venue.parameters import Parameters
 
 RESOLUTIONS: Final[dict[str, int]] = {
-    "1m": 60_000,
-    "5m": 300_000,
-    "15m": 900_000,
-    "1h": HOUR_MS,
-    "4h": 4 * HOUR_MS,
-    "1d": DAY_MS,
+    name: RESOLUTIONS_MS[name] for name in ("1m", "5m", "15m", "1h", "4h", "1d")
 }
+"""Lengths of the steps that a course of profit can have, milliseconds."""
 MOST_ENTRIES: Final = 500
 EXPORT_FROM_MS: Final = 1_735_689_600_000
 EXPORT_TO_MS: Final = 1_830_297_600_000

@@ -9,17 +9,16 @@ from wrappy.protocol.codes import OK
 from wrappy.venue.exchange import Refused
 from wrappy.venue.parameters import Parameters
 from wrappy.venue.render import (
-    event_info,
     render_api_key,
     render_details,
     render_exchange_row,
     render_order_book_entry,
     render_resting,
     render_trade,
-    render_tx,
 )
 from wrappy.venue.spot_render import render_spot_details
 from wrappy.venue.sub_accounts import key_slot
+from wrappy.venue.tx_render import event_info, render_tx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

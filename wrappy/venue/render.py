@@ -7,7 +7,6 @@ print JSON numbers.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,12 +19,11 @@ from wrappy.protocol.codes import (
 from wrappy.protocol.tiers import stake_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from wrappy.model import Market
     from wrappy.venue.accounts import Account, ApiKey
     from wrappy.venue.events import Announced, Trade
-    from wrappy.venue.exchange import TxRecord
     from wrappy.venue.market_state import MarketState
     from wrappy.venue.orders import VenueOrder
 
@@ -342,6 +340,7 @@ def render_market_stats(state: MarketState, now_us: int) -> dict[str, Any]:
     hour_us = 3_600_000_000
     mark = state.mark_price
     interest = state.open_interest * mark * market.quote_multiplier
+    limit = state.open_interest_limit
     return {
         "symbol": market.symbol,
         "market_id": market.market_id,
@@ -349,7 +348,7 @@ def render_market_stats(state: MarketState, now_us: int) -> dict[str, Any]:
         "mark_price": price_text(mark, market),
         "mid_price": price_text(int(middle), market),
         "open_interest": usdc_text(interest),
-        "open_interest_limit": _UNLIMITED,
+        "open_interest_limit": usdc_text(limit) if limit else _UNLIMITED,
         "funding_clamp_small": "0.0500",
         "funding_clamp_big": "4.0000",
         "base_interest_rate": "0.0100",
@@ -389,57 +388,4 @@ def render_limits(account: Account) -> dict[str, Any]:
         "leased_lit": "0",
         "bo_user_tier_name": tier.name,
         "bo_fee_rate": 0,
-    }
-
-
-def event_info(record: TxRecord, order: VenueOrder | None) -> str:
-    """Return a transaction's `event_info`, in the documented short keys."""
-    told: dict[str, Any] = {"m": record.info.get("MarketIndex", 0)}
-    if order is not None:
-        told["to"] = {
-            "i": order.order_index,
-            "u": order.client_order_index,
-            "a": order.owner,
-            "is": order.initial_base,
-            "p": order.price,
-            "rs": order.remaining,
-            "ia": int(order.is_ask),
-            "ot": order.order_type,
-            "f": order.time_in_force,
-            "ro": int(order.reduce_only),
-            "tp": order.trigger_price,
-            "e": order.expiry_ms,
-            "st": order.status,
-            "ts": order.trigger_status,
-            "t0": (*order.to_trigger, 0)[0],
-            "t1": (*order.to_trigger, 0, 0)[1],
-            "c0": order.to_cancel,
-        }
-    if record.code:
-        problem = {"code": record.code, "message": record.message}
-        told["ae"] = json.dumps(problem, separators=(",", ":"))
-    return json.dumps(told, separators=(",", ":"))
-
-
-def render_tx(record: TxRecord, l1_address: str, *, told: str) -> dict[str, Any]:
-    """Return one transaction as `tx`, `txs` and the `account_tx` stream print it."""
-    info: Mapping[str, Any] = record.info
-    return {
-        "hash": record.tx_hash,
-        "type": record.tx_type,
-        "info": json.dumps(info, separators=(",", ":")),
-        "event_info": told,
-        "status": record.status,
-        "transaction_index": record.sequence_index,
-        "l1_address": l1_address,
-        "account_index": record.account,
-        "nonce": info.get("Nonce", 0),
-        "expire_at": info.get("ExpiredAt", 0),
-        "block_height": record.block_height,
-        "queued_at": record.queued_us // 1_000,
-        "executed_at": record.executed_us // 1_000,
-        "sequence_index": record.sequence_index,
-        "parent_hash": "",
-        "api_key_index": info.get("ApiKeyIndex", 0),
-        "transaction_time": record.executed_us or record.queued_us,
     }

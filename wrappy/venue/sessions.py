@@ -12,7 +12,7 @@ from wrappy.venue.messages import TOO_MANY_CONNECTIONS
 from wrappy.venue.outgoing import POLICY_VIOLATION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from wrappy.venue.events import Event
     from wrappy.venue.floor import Floor
@@ -88,6 +88,8 @@ class Sessions:
         if self._closing:
             session.end(GOING_AWAY, "shutting down")
         self._sessions[session] = None
+        # Whoever comes may have to go before those that are here.
+        self._check_at_us = min(self._check_at_us, self._floor.now_us() + _CHECK_US)
         try:
             # The connection is no HTTP any more: what goes wrong in it is recorded
             # here, an error page would only be noise in the stream.
@@ -128,6 +130,10 @@ class Sessions:
         """Return whether anybody listens to what happens in markets."""
         return self._broadcast.hears_markets()
 
+    def hears_marks(self) -> bool:
+        """Return whether anybody is told of equity as prices move."""
+        return self._broadcast.hears_marks()
+
     def due_us(self) -> int | None:
         """Return when held-back changes or the connections need a look."""
         due = self._broadcast.due_us()
@@ -144,12 +150,28 @@ class Sessions:
         if due is not None and due <= now_us:
             self._broadcast.flush(now_us)
         if self._check_at_us <= now_us:
-            self._check_at_us = now_us + _CHECK_US
             self._check(now_us)
+            self._check_at_us = now_us + self._pause_us(now_us)
         if self._tick_at_us <= now_us and self._sabotage.faults.watches("tick"):
             self._tick_at_us = (now_us // _TICK_US + 1) * _TICK_US
             for session in self._sessions:
                 session.tick()
+
+    def _pause_us(self, now_us: int) -> int:
+        # Whole seconds until the first connection can have to go; who is heard of
+        # meanwhile is looked at again then.
+        rules = self._rules
+        left_us = rules.idle_close_s * _SECOND_US
+        for session in self._sessions:
+            left_us = min(
+                left_us, session.heard_us + rules.idle_close_s * _SECOND_US - now_us
+            )
+            if rules.connection_life_s:
+                life_us = rules.connection_life_s * _SECOND_US
+                left_us = min(left_us, life_us - session.age_us(now_us))
+            if session.frozen or self._floor.settings.expired_token != "keep":  # noqa: S105
+                return _CHECK_US
+        return max(_CHECK_US, -(-left_us // _CHECK_US) * _CHECK_US)
 
     def _check(self, now_us: int) -> None:
         for session in self._sessions:
@@ -162,3 +184,8 @@ class Sessions:
                 session.end(GOING_AWAY, "connection is too old")
             elif self._floor.settings.expired_token != "keep":  # noqa: S105
                 session.drop_expired(now_us)
+
+
+def asks_readonly(query: Mapping[str, str]) -> bool:
+    """Return whether the query of a stream's address asks for one that cannot send."""
+    return query.get("readonly", "").lower() == "true"

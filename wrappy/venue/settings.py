@@ -73,6 +73,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "staked_lit": (0, 1_000_000_000),
     "throttle_pause_ms": (0, 3_600_000),
     "candle_range": (0, 1_000_000),
+    "open_interest_limit": (0, 2**56 * 10**6),
 }
 """Lowest and highest value of fields that are numbers."""
 
@@ -120,6 +121,9 @@ class VenueSettings:
             requests in again as the rolling minute allows.
         candle_range: most bars between the two times of a question for candles,
             refused with 22403 above; 0 sets no limit.
+        open_interest_limit: what the open interest of a market of perpetuals may be
+            worth at the mark price, in 1e-6 USDC; an order that would raise it above
+            by a fill ends with canceled-position-not-allowed; 0 sets no limit.
 
         first_nonce: open reading: nonce of a key that never sent.
         gone_order: open reading: cancel or modify of an order that is not live is
@@ -168,7 +172,8 @@ class VenueSettings:
             immediate or cancel, or for every order that crosses the book when it
             arrives.
         order_version: open reading: `order_version` stays 0, or counts an order's
-            changes.
+            changes; a modify that names another version in its attribute 8 then
+            changes nothing, and its transaction says 21709.
         ioc_without_fill: open reading: status of an immediate order that found
             nothing: canceled-not-enough-liquidity, or canceled-too-much-slippage
             where there was something beyond its price.
@@ -221,6 +226,7 @@ class VenueSettings:
     weights: tuple[tuple[str, int], ...] = ()
     throttle_pause_ms: int = 0
     candle_range: int = 0
+    open_interest_limit: int = 0
 
     first_nonce: Literal[0, 1] = 1
     gone_order: Literal["accept", "refuse", "consume"] = "accept"

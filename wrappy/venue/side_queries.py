@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.protocol.codes import OK
-from wrappy.venue.account_settings import USDC_ASSET
+from wrappy.protocol.markets import USDC_ASSET
 from wrappy.venue.events import Announced
 from wrappy.venue.exchange import Refused
 from wrappy.venue.money_history import MoneyHistory

@@ -24,7 +24,7 @@ from wrappy.venue.orders import CANCELED_BALANCE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wrappy._core.matching import BookOrder, Fill
+    from wrappy._core.matching import BookOrder, Fill, Verdict
     from wrappy.venue.accounts import Account
     from wrappy.venue.events import Event, IntegratorShare, Trade
     from wrappy.venue.market_state import MarketState
@@ -129,6 +129,17 @@ class SpotDesk:
             makes=makes,
         )
         return self._free(account, asset, order.order_index) >= amount
+
+    def room(
+        self,
+        maker: BookOrder,  # noqa: ARG002 - both desks share one form
+        taker: BookOrder,  # noqa: ARG002
+        state: MarketState,  # noqa: ARG002
+        price: int,  # noqa: ARG002
+        base: int,  # noqa: ARG002
+    ) -> Verdict:
+        """Return that a fill is allowed: nobody holds a position here."""
+        return "allowed"
 
     # After it
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy._core.scaling import int_to_fixed
-from wrappy.venue.account_settings import USDC_ASSET
+from wrappy.protocol.markets import USDC_ASSET
 from wrappy.venue.render import (
     QUOTE_DECIMALS,
     day_numbers,

@@ -11,6 +11,7 @@ from aiohttp import WSMsgType, web
 
 from wrappy.venue.conversation import CLOSE_PATIENCE_S
 from wrappy.venue.outgoing import Ping
+from wrappy.venue.sessions import asks_readonly
 
 if TYPE_CHECKING:
     import asyncio
@@ -56,7 +57,7 @@ class StreamDoor:
             compress=True,
         )
         await response.prepare(request)
-        readonly = request.query.get("readonly", "").lower() == "true"
+        readonly = asks_readonly(request.query)
         cut = True
         try:
             cut = await self._sessions.serve(

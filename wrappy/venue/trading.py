@@ -26,8 +26,9 @@ from wrappy.venue.events import (
     Trade,
     TradeExecuted,
 )
-from wrappy.venue.market_state import MARKET_INDEX_SHIFT, MarketState
+from wrappy.venue.market_state import MarketState, is_client_order_index
 from wrappy.venue.orders import (
+    CANCELED_POSITION,
     DELEVERAGE_TRADE,
     LIQUIDATION,
     LIQUIDATION_TRADE,
@@ -51,6 +52,7 @@ FIRST_TRADE_ID: Final = 1_000_000_001
 ATTRIBUTE_MARKET: Final = "5"
 ATTRIBUTE_SELF_TRADE: Final = "6"
 ATTRIBUTE_SAME_GROUP: Final = "7"
+ATTRIBUTE_VERSION: Final = "8"
 
 
 def _without_fill(state: MarketState, order: VenueOrder) -> str:
@@ -67,12 +69,37 @@ def attribute(info: Mapping[str, Any], key: str) -> int | None:
     return None if value is None else int(value)
 
 
+def find_order(owner: Account, index: int) -> VenueOrder | None:
+    """Return an order by COI or order index: a live one, or the latest closed one."""
+    if is_client_order_index(index):
+        live = owner.by_coi.get(index) if index else None
+        closed = (
+            order
+            for order in reversed(owner.history)
+            if index and order.client_order_index == index
+        )
+    else:
+        live = owner.open_orders.get(index)
+        closed = (
+            order for order in reversed(owner.history) if order.order_index == index
+        )
+    return live if live is not None else next(closed, None)
+
+
 def permitted(
-    desk: PerpDesk | SpotDesk, state: MarketState
+    desk: PerpDesk | SpotDesk, state: MarketState, words: dict[str, str]
 ) -> Callable[[BookOrder, BookOrder, int, int], Verdict]:
-    """Return the question of a market's engine: can both accounts carry a fill."""
+    """Return the question of a market's engine: may a fill happen.
+
+    The engine has one word for whatever may not; `words` gets the right one.
+    """
 
     def permit(maker: BookOrder, taker: BookOrder, price: int, base: int) -> Verdict:
+        words[CANCELED_MARGIN] = desk.shortage
+        verdict = desk.room(maker, taker, state, price, base)
+        if verdict != "allowed":
+            words[CANCELED_MARGIN] = CANCELED_POSITION
+            return verdict
         if not desk.carries(taker, state, price, base, makes=False):
             return "taker"
         if not desk.carries(maker, state, price, base, makes=True):
@@ -132,7 +159,7 @@ class TradingFloor:
         self, account: Account, market_index: int, index: int
     ) -> VenueOrder | None:
         """Return the account's live order of that COI or order index, or None."""
-        by_coi = index < 1 << MARKET_INDEX_SHIFT
+        by_coi = is_client_order_index(index)
         order = (account.by_coi if by_coi else account.open_orders).get(index)
         return order if order and order.market_index == market_index else None
 
@@ -184,15 +211,14 @@ class TradingFloor:
             return self.accounts[owner].ledger.reducible(state.index, is_ask=is_ask)
 
         desk = self._desks[state.index]
-        # The engine has one word for an account that cannot carry a fill.
-        words = {CANCELED_MARGIN: desk.shortage}
+        words: dict[str, str] = {}
         outcome = RESTED
         kind = LIQUIDATION_TRADE if order.order_type == LIQUIDATION else TRADE
         for event in state.engine.execute(
             order,
             now_ms=now_us // 1_000,
             reducible=reducible,
-            permit=permitted(desk, state),
+            permit=permitted(desk, state, words),
         ):
             if isinstance(event, Fill):
                 self.trade(state, event, now_us, tx_hash, kind=kind)

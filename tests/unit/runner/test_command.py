@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import signal
@@ -10,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from wrappy import ConfigError, UsageError
-from wrappy.runner.command import OneLineParser, positive, run
+from wrappy.runner.command import OneLineParser, count, positive, run
 
 
 async def failing(error):
@@ -86,3 +87,13 @@ def test_what_is_no_positive_number_is_refused(text):
 
 def test_a_positive_number_is_exact():
     assert positive("0.10") == Decimal("0.10")
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.5", "many", "inf"])
+def test_what_is_no_count_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="number above 0"):
+        count(text)
+
+
+def test_a_count_is_a_whole_number():
+    assert [count("3"), count("1e2")] == [3, 100]

@@ -60,3 +60,37 @@ async def test_public_networks_take_account_and_key_from_the_environment(
         assert network.venue is None
         (config,) = network.accounts
         assert (config.base_url, config.account_index) == (address, 5)
+
+
+@pytest.fixture
+def account(monkeypatch):
+    monkeypatch.setenv("LIGHTER_ACCOUNT_INDEX", "5")
+    monkeypatch.setenv("LIGHTER_API_KEY_INDEX", "4")
+    monkeypatch.setenv("LIGHTER_API_KEY", "01" * 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+        ("http://LOCALHOST:80", "http://localhost"),
+        (TESTNET, TESTNET),
+    ],
+)
+async def test_an_exchange_that_runs_already_is_named_by_its_address(
+    name, address, account
+):
+    async with open_network(name) as network:
+        assert network.venue is None
+        assert network.accounts[0].base_url == address
+
+
+@pytest.mark.parametrize(
+    "name", [MAINNET, MAINNET.upper().replace("HTTPS", "https"), "http://10.0.0.7:8080"]
+)
+async def test_an_address_elsewhere_is_real_money_until_it_is_meant(name, account):
+    with pytest.raises(ConfigError, match="--live"):
+        async with open_network(name):
+            pass
+    async with open_network(name, live=True) as network:
+        assert network.accounts[0].account_index == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -17,7 +18,7 @@ from wrappy.venue.candle_flow import CandleFlow
 from wrappy.venue.clocks import SteppedClock
 from wrappy.venue.engine import Engine
 from wrappy.venue.events import PathPoint, PrintTrade, SetIndexPrice, TradeExecuted
-from wrappy.venue.exchange import Exchange
+from wrappy.venue.exchange import Exchange, Refused
 from wrappy.venue.floor import Floor
 from wrappy.venue.flow import merge
 from wrappy.venue.replay import replay
@@ -194,7 +195,8 @@ def test_no_candles_are_no_life():
 class Desk:
     """An exchange that follows candles, and one user."""
 
-    def __init__(self, *candles, **arguments):
+    def __init__(self, *candles, start_ms=START_MS, **arguments):
+        self.start_ms = start_ms
         self.settings = VenueSettings(block_ms=MINUTE_MS, symbols=("ETH",))
         accounts = open_accounts(self.settings, ())
         self.alice = accounts[ALICE] = Account(
@@ -204,7 +206,7 @@ class Desk:
             api_keys={4: ApiKey(4, "00" * 40, 1)},
             ledger=AccountLedger(collateral=10**13),
         )
-        self.clock = SteppedClock(START_MS / 1_000)
+        self.clock = SteppedClock(start_ms / 1_000)
         self.exchange = Exchange(
             self.settings, (ETH,), accounts, now_us=self.clock.now_us()
         )
@@ -220,7 +222,7 @@ class Desk:
     def go(self, seconds):
         """Go to a time, seconds after the first open."""
         self.at_s = seconds
-        now_us = START_MS * 1_000 + round(seconds * 1_000_000)
+        now_us = self.start_ms * 1_000 + round(seconds * 1_000_000)
         self.clock.move_to(now_us)
         self.floor.run_until(now_us)
 
@@ -303,8 +305,16 @@ def test_an_order_gets_no_more_than_the_volume_of_the_point():
     assert {price for _, price, _ in desk.own_trades()} == {9_950}
 
 
-def test_a_market_order_meets_the_next_point_and_not_the_one_it_saw():
+def test_a_market_order_meets_the_quotes_that_stand():
     desk = Desk(FALL, NEXT, slippage_ticks=3)
+    desk.go(25)
+    desk.send(100, 10_300, market=True)
+    desk.go(26)
+    assert [trade[1:] for trade in desk.own_trades()] == [(10_050 + 1 + 3, 100)]
+
+
+def test_a_market_order_that_is_held_meets_the_next_point_and_not_the_one_it_saw():
+    desk = Desk(FALL, NEXT, slippage_ticks=3, hold_takers=True)
     desk.go(25)
     assert desk.exchange.markets[0].engine.best_ask == 10_050 + 1 + 3
     desk.send(100, 10_300, market=True)
@@ -362,8 +372,9 @@ def test_an_order_in_reach_makes_no_difference_to_what_others_see():
 class Listening:
     """An audience that hears of markets, or of nothing."""
 
-    def __init__(self, *, hears):
+    def __init__(self, *, hears, marks=False):
         self.hears = hears
+        self.marks = marks
         self.told = []
 
     def publish(self, events, now_us):
@@ -377,6 +388,9 @@ class Listening:
 
     def hears_markets(self):
         return self.hears
+
+    def hears_marks(self):
+        return self.marks
 
 
 def shown(desk):
@@ -436,6 +450,72 @@ def test_passing_whole_candles_changes_nothing_that_can_be_seen(steps, sent, str
         results.append(shown(desk))
     one, other = results
     assert one == other
+
+
+def owed(desk):
+    funding = desk.exchange.markets[0].funding
+    return (
+        list(funding.history),
+        (funding.samples, funding.premium_sum, funding.rate),
+        desk.alice.fundings,
+        desk.alice.liquidations,
+        desk.alice.ledger.positions,
+        desk.exchange.markets[0].index_price,
+    )
+
+
+@given(walks, orders, st.integers(0, 8), st.sampled_from([10**13, 500_000, 60_000]))
+@settings(max_examples=80)
+def test_whole_candles_with_an_index_pay_the_same_funding(
+    steps, sent, minutes_before_the_hour, collateral
+):
+    results = []
+    for hears in (True, False):
+        rows = [
+            replace(
+                row, start_ms=row.start_ms + (60 - minutes_before_the_hour) * 60_000
+            )
+            for row in walk_candles([*steps, (3, 3, 1, 40)])
+        ]
+        desk = Desk(*rows, index=True, start_ms=rows[0].start_ms)
+        desk.floor.attach(Listening(hears=hears))
+        desk.alice.ledger.collateral = collateral
+        at_s = 0
+        for wait_s, offset, is_ask, market in sent:
+            if wait_s > at_s:
+                at_s = wait_s
+                desk.go(at_s)
+            try:
+                desk.send(40, 10_000 + offset, is_ask=int(is_ask), market=market)
+            except Refused:
+                continue
+        desk.go(at_s + 700)
+        results.append((shown(desk), owed(desk)))
+    one, other = results
+    assert one == other
+
+
+def test_candles_of_several_markets_are_passed_up_to_the_first_that_matters():
+    calm = [candle(minute, "100 101 99 100") for minute in range(10)]
+    wild = [candle(minute, "100 101 99 100") for minute in range(5)]
+    wild += [candle(minute, "100 101 89 100") for minute in range(5, 10)]
+    other = Market("BTC", 1, 1, 5)
+    flow = merge([flow_of(*wild), CandleFlow(calm, other, resolution_ms=MINUTE_MS)])
+
+    def reach_of(market):
+        return (9_000, 11_000) if market == 0 else (1, 10**9)
+
+    flow.step(0)
+    for at_us in (20_000_000, 40_000_000, 59_999_999):
+        flow.step(at_us)
+    until_us = 10 * MINUTE_US
+    assert flow.calm_until_us(until_us, reach_of) == 5 * MINUTE_US + 1
+    runs = flow.pass_calm(until_us, reach_of)
+    assert {(run.action.market_index, len(run.bars)) for run in runs} == {
+        (0, 4),
+        (1, 4),
+    }
+    assert flow.next_at_us() == 5 * MINUTE_US + 1
 
 
 def test_a_candle_that_reaches_nobody_is_told_as_one():

@@ -12,10 +12,11 @@ from wrappy.protocol.tiers import TIERS, OrderCaps
 from wrappy.venue.accounts import Account, ApiKey, open_accounts
 from wrappy.venue.events import OrderChanged, SetIndexPrice, SetLevel, TxExecuted
 from wrappy.venue.exchange import Exchange, Refused
-from wrappy.venue.render import event_info, render_order
+from wrappy.venue.render import render_order
 from wrappy.venue.settings import VenueSettings
 from wrappy.venue.statements import Statement
 from wrappy.venue.twap import slice_size
+from wrappy.venue.tx_render import event_info
 
 ETH = Market("ETH", 0, 2, 4, 50, 10_000_000)
 BTC = Market("BTC", 1, 1, 5, 10, 10_000_000)

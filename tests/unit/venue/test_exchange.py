@@ -24,10 +24,10 @@ from wrappy.venue.events import (
     TxExecuted,
 )
 from wrappy.venue.exchange import Exchange, Refused
+from wrappy.venue.fees import fee_of
 from wrappy.venue.records import RecordTable
 from wrappy.venue.settings import VenueSettings
 from wrappy.venue.statements import Statement
-from wrappy.venue.fees import fee_of
 
 ETH = Market("ETH", 0, 2, 4, 50, 10_000_000)
 BTC = Market("BTC", 1, 1, 5, 10, 10_000_000)

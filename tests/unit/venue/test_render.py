@@ -18,15 +18,14 @@ from wrappy.venue.orders import VenueOrder
 from wrappy.venue.records import TxRecord
 from wrappy.venue.render import (
     error_body,
-    event_info,
     render_details,
     render_limits,
     render_market_stats,
     render_order,
     render_trade,
-    render_tx,
 )
 from wrappy.venue.statements import Statement
+from wrappy.venue.tx_render import event_info, render_tx
 
 ETH = Market("ETH", 0, 2, 4, 50, 10_000_000)
 PEPE = Market("1000PEPE", 4, 6, 0, 3_000, 10_000_000)

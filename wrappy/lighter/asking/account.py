@@ -230,7 +230,8 @@ class AccountReader:
             "market_id": market_index,
             "resolution": resolution,
             "start_timestamp": max(0, end_ms - count * length),
-            "end_timestamp": end_ms,
+            # A candle that begins at the end itself would take the place of another.
+            "end_timestamp": end_ms - 1,
             "count_back": count,
         }
         return candles_in(await self._ask(CANDLES_PATH, fields, private=False))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from wrappy.errors import RiskDeniedError
+from wrappy.protocol.intents import CancelAllOrders, CancelOrder
+
 if TYPE_CHECKING:
     from wrappy.protocol.intents import Intent
 
@@ -22,3 +25,29 @@ class OrderGuard(Protocol):
     def stops(self, intent: Intent) -> str | None:
         """Return why an intent that was let in must not leave now, None if it may."""
         ...
+
+
+class CancelsOnly:
+    """Lets nothing pass but cancels, for whoever is on the way out.
+
+    Args:
+        reason: why, in words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def admit(self, intent: Intent) -> None:
+        """Let a cancel into the queue.
+
+        Raises:
+            RiskDeniedError: it is something else.
+        """
+        why = self.stops(intent)
+        if why is not None:
+            raise RiskDeniedError(why)
+
+    def stops(self, intent: Intent) -> str | None:
+        """Return why an intent must not leave, None for a cancel."""
+        is_cancel = isinstance(intent, (CancelOrder, CancelAllOrders))
+        return None if is_cancel else self._reason

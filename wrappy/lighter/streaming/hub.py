@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 
 RETELL_PAUSE_S: Final = 10.0
+NEVER_S: Final = 1e9
 """Least seconds between asking for the account's state anew because of frames that
 cannot be read; the exchange limits messages, and nonsense may come by the thousand."""
 
@@ -127,7 +128,11 @@ class StreamHub:
         self._topics: dict[str, _Topic] = {}
         self._listeners: list[HubListener] = []
         self._full: set[HubListener] = set()
-        self._session = StreamSession(ping_interval_s=ping_interval_s)
+        self._session = (
+            StreamSession(ping_interval_s=ping_interval_s)
+            if environment.keeps_alive
+            else StreamSession(ping_interval_s=NEVER_S, idle_limit_s=NEVER_S)
+        )
         self._stream = SupervisedStream(
             environment.open_stream(ws_url_for(base_url)),
             self._session,
@@ -136,6 +141,7 @@ class StreamHub:
             log=self._log,
             turn=link.pace.wait_message,
             chance=environment.chance,
+            renews_tokens=environment.keeps_alive,
         )
         self._task: asyncio.Task[None] | None = None
         self._retelling: asyncio.TimerHandle | None = None

@@ -89,8 +89,10 @@ class SupervisedStream:
         log: LogSink,
         turn: Callable[[], Awaitable[None]] | None = None,
         chance: Callable[[], float] = random.random,
+        renews_tokens: bool = True,
     ) -> None:
         self._chance = chance
+        self._renews_tokens = renews_tokens
         self._turn = turn
         self._door = door
         self._session = session
@@ -290,7 +292,11 @@ class SupervisedStream:
             self._log.error("no token: %s", error)
             self._session.lack_token(look_at=_now() + TOKEN_AGAIN_S)
             return
-        look_at = _now() + self._tokens.seconds_to_look(token)
+        # Where channels outlive the token they were joined with, one is enough.
+        pause_s = (
+            self._tokens.seconds_to_look(token) if self._renews_tokens else math.inf
+        )
+        look_at = _now() + pause_s
         self._session.offer_token(str(token.text), look_at=look_at)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import weakref
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,23 @@ SECOND_SCHEDULE = 21712
 CLOSING_TAKES_S = 1.0
 """How long a renewal that is on its way may still take at the close."""
 
+
+@dataclass(slots=True)
+class _Switches:
+    """The switches that dealers of this process keep for one account.
+
+    Attributes:
+        kept: one for each dealer that keeps one.
+        leaving: held by whoever takes theirs away. Two at a time could each count on
+            the other, or leave a schedule behind that nobody withdraws.
+    """
+
+    kept: list[DeadMan] = field(default_factory=list)
+    leaving: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 _switches: weakref.WeakKeyDictionary[
-    asyncio.AbstractEventLoop, dict[tuple[str | None, int | None], list[DeadMan]]
+    asyncio.AbstractEventLoop, dict[tuple[str | None, int | None], _Switches]
 ] = weakref.WeakKeyDictionary()
 
 
@@ -60,6 +76,14 @@ class AccountControls(MarginControls):
             guard: denies by raising; cancels are not asked about. None ends it.
         """
         self._outbox.guard = guard
+
+    def drop_queued(self) -> None:
+        """Drop what is queued and was not sent; the log tells which orders.
+
+        What a task has in an open `batch()` stays there.
+        """
+        self._require_open()
+        self._outbox.discard("dropped before it was sent")
 
     async def cancel_all_orders(self, *, everywhere: bool = False) -> FlushResult:
         """Cancel every order of the account in this market, at once.
@@ -243,7 +267,7 @@ class AccountControls(MarginControls):
         self._dead_man = switch
         if self.config.prefer_high_level:
             return
-        self._others().append(switch)
+        self._others().kept.append(switch)
         self._enough = asyncio.Event()
         self._keeper = asyncio.create_task(
             self._keep_armed(switch, self._enough), name="wrappy dead man"
@@ -269,7 +293,7 @@ class AccountControls(MarginControls):
         """Renew no more; what is on its way gets a moment for its answer."""
         keeper, self._keeper = self._keeper, None
         switch, self._dead_man = self._dead_man, None
-        if switch in (kept := self._others()):
+        if switch in (kept := self._others().kept):
             kept.remove(switch)
         if keeper is None or self._enough is None:
             return
@@ -281,23 +305,24 @@ class AccountControls(MarginControls):
     async def _disarm(self) -> None:
         if self._dead_man is None:
             return
-        await self._stop_keeper()
-        others = self._others()
-        if not others:
-            await self._send_now(CancelAllOrders(time_in_force=ABORT))
-            return
-        # The account has one schedule: it goes on as the other dealers want it.
-        strictest = min(others, key=lambda switch: switch.horizon_s)
-        successor = DeadMan(strictest.horizon_s)
-        until_s = await self._arm(successor)
-        now = asyncio.get_running_loop().time()
-        strictest.scheduled(round(until_s * 1000), now=now)
+        switches = self._others()
+        async with switches.leaving:
+            await self._stop_keeper()
+            if not switches.kept:
+                await self._send_now(CancelAllOrders(time_in_force=ABORT))
+                return
+            # The account has one schedule: it goes on as the other dealers want it.
+            strictest = min(switches.kept, key=lambda switch: switch.horizon_s)
+            successor = DeadMan(strictest.horizon_s)
+            until_s = await self._arm(successor)
+            now = asyncio.get_running_loop().time()
+            strictest.scheduled(round(until_s * 1000), now=now)
 
-    def _others(self) -> list[DeadMan]:
-        """Return the switches that dealers of this process keep for the account."""
+    def _others(self) -> _Switches:
+        """Return what dealers of this process keep for the account."""
         mine = _switches.setdefault(asyncio.get_running_loop(), {})
         account = (origin(self.config.base_url or ""), self.config.account_index)
-        return mine.setdefault(account, [])
+        return mine.setdefault(account, _Switches())
 
     async def _disarm_at_close(self) -> None:
         switch = self._dead_man

@@ -1,0 +1,207 @@
+"""Backtests: a year of minutes through a simple strategy, and frames in virtual time.
+
+A year is measured beside its floor: the same rows read, converted, passed on and
+followed by the same strategy's sums, without client, exchange or event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.measure import Row, interleaved, main, row
+from wrappy.lighter.ws import WsInfo
+from wrappy.model import Candle
+from wrappy.runner.backtest import CandleData, run_backtest
+from wrappy.runner.in_process import InProcessExchange
+from wrappy.runner.indicators import SMA
+from wrappy.runner.performance import PerformanceRecorder
+from wrappy.runner.performance.baselines import BuyAndHold
+from wrappy.runner.strategy import Context, Strategy, go_to_position
+from wrappy.runner.virtual_time import run_virtual
+from wrappy.venue.bundled import market_named
+from wrappy.venue.candle_flow import CandleFlow, corners_in_order
+from wrappy.venue.events import SetLevel
+from wrappy.venue.settings import VenueSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wrappy.venue.events import FlowAction
+
+MINUTES, QUICK_MINUTES = 525_600, 3_000
+FRAMES, QUICK_FRAMES = 100_000, 500
+ROUNDS, QUICK_ROUNDS = 3, 1
+START_MS = 1_700_000_040_000
+MINUTE_MS = 60_000
+SIZE: Final = Decimal("0.5")
+
+
+def minutes(count: int) -> list[Candle]:
+    """Return candles of a random walk in whole cents."""
+    chance = random.Random("minutes")
+    rows, price = [], 300_000
+    for number in range(count):
+        points = [price]
+        for _ in range(4):
+            points.append(max(10_000, points[-1] + chance.randint(-200, 200)))
+        price = points[-1]
+        told = (points[0], max(points), min(points), price)
+        rows.append(
+            Candle(
+                START_MS + number * MINUTE_MS,
+                *(Decimal(one) / 100 for one in told),
+                Decimal(10),
+                Decimal(30_000),
+                number,
+                True,
+            )
+        )
+    return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """Long above the average, short below it."""
+
+    period: int = 2_000
+    distance: float = 0.05
+
+
+class Follower(Strategy[Parameters]):
+    """Changes sides some dozens of times a year."""
+
+    async def run(self, ctx: Context) -> None:
+        """Decide at each close."""
+        average = SMA(self.parameters.period)
+        async for candle in ctx.candles("1m"):
+            side = side_of(average, float(candle.close), self.parameters.distance)
+            if side and side * ctx.position() <= 0:
+                await go_to_position(ctx, side * SIZE)
+
+
+def side_of(average: SMA, close: float, distance: float) -> int:
+    """Return 1 far above the average, -1 far below it, else 0."""
+    mean = average.update(close)
+    if mean is None or abs(close / mean - 1) < distance:
+        return 0
+    return 1 if close > mean else -1
+
+
+def year(rows: Sequence[Candle]) -> float:
+    """Return seconds of a backtest."""
+    data = CandleData("ETH", "1m", rows)
+    began_s = time.process_time()
+    done = run_backtest(Follower, data)
+    took_s = time.process_time() - began_s
+    assert done.crashed is None
+    return took_s
+
+
+def floor(rows: Sequence[Candle]) -> float:
+    """Return seconds of what cannot be left out of it."""
+    market, average, tuned = market_named("ETH"), SMA(2_000), Parameters()
+    began_s = time.process_time()
+    flow = CandleFlow(rows, market, resolution_ms=MINUTE_MS, index=True)
+    recorder = PerformanceRecorder(start_ms=START_MS, capital=10**10)
+    hold = BuyAndHold(market, start_ms=START_MS, capital=10**10, taker_fee=280)
+    flow.step(0)
+    hour_us, at_us = 3_600_000_000, 0
+    while flow.next_at_us() is not None:
+        at_us += hour_us
+        for run in flow.pass_calm(at_us, lambda _: (1, 10**9)) or ():
+            for start_us, *corners, _ in run.bars:
+                at_ms = START_MS + start_us // 1_000
+                for late, price in enumerate(corners_in_order(*corners)):
+                    recorder.sample(at_ms + late, 10**10 + price, price)
+        if flow.next_at_us() is not None:
+            flow.step(at_us)
+    for one in rows:
+        side_of(average, float(one.close), tuned.distance)
+        hold.price(one.start_ms + MINUTE_MS, one.close)
+    return time.process_time() - began_s
+
+
+class Steps:
+    """A book that changes one level in every batch that the stream sends."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._at_us = 0
+
+    def next_at_us(self) -> int | None:
+        """Return when the next change is due."""
+        return self._at_us if self._left else None
+
+    def step(self, now_us: int) -> list[FlowAction]:
+        """Return the changes due."""
+        actions: list[FlowAction] = []
+        while self._left and self._at_us <= now_us:
+            self._left -= 1
+            self._at_us += 50_000
+            actions.append(SetLevel(0, False, 300_000, 100 + self._left % 7))
+        return actions
+
+
+def frames_a_second(count: int) -> float:
+    """Return book frames a second, from the exchange's book to the client's."""
+
+    async def listen() -> int:
+        heard = 0
+
+        def count_one(_: object) -> None:
+            nonlocal heard
+            heard += 1
+
+        settings = VenueSettings(symbols=("ETH",), flow="none", verify=False)
+        async with InProcessExchange(settings, flow=Steps(count)) as exchange:
+            owner = exchange.accounts[0]
+            ws = await WsInfo.run_overlay(
+                owner.account_index,
+                owner.api_keys[0].api_key_index,
+                owner.api_keys[0].api_key_private_key,
+                symbol="ETH",
+                base_url=exchange.base_url,
+                chain_id=exchange.chain_id,
+                environment=exchange.environment,
+            )
+            ws.add_hook("on_book", count_one)
+            await asyncio.sleep(count / 20 + 1)
+            await ws.aclose()
+        return heard
+
+    began_s = time.process_time()
+    heard = run_virtual(listen)
+    return heard / (time.process_time() - began_s)
+
+
+def measure(quick: bool) -> list[Row]:  # noqa: FBT001 - the runner's one switch
+    """Return the rows of the table."""
+    count = QUICK_MINUTES if quick else MINUTES
+    frames = QUICK_FRAMES if quick else FRAMES
+    rounds = QUICK_ROUNDS if quick else ROUNDS
+    rows = minutes(count)
+    whole, least = f"{count} candles of a minute: CPU", "the same, floor: CPU"
+    took = interleaved(
+        {whole: lambda: year(rows), least: lambda: floor(rows)},
+        rounds=rounds,
+        warm_up=0,
+    )
+    heard = interleaved(
+        {"book frames, exchange to hook": lambda: frames_a_second(frames)},
+        rounds=rounds,
+        warm_up=0,
+    )
+    return [
+        row("backtest", whole, took, "s", against=least, target="10 s; x0.77"),
+        row("backtest", least, took, "s"),
+        row("backtest", *heard, heard, "frames/s", target="50,000 frames/s"),
+    ]
+
+
+if __name__ == "__main__":
+    main(measure)

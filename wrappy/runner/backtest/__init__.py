@@ -1,0 +1,23 @@
+"""Backtests: recorded candles, the exchange's rules, time that does not wait."""
+
+from wrappy.runner.backtest.backtest import BacktestRun, run_backtest
+from wrappy.runner.backtest.data import CandleData
+from wrappy.runner.backtest.prefixes import LookAhead, decisions_on_prefixes
+from wrappy.runner.backtest.sensitivity import (
+    SensitivityRow,
+    sensitivity,
+    sensitivity_text,
+)
+from wrappy.runner.backtest.settings import BacktestSettings
+
+__all__ = [
+    "BacktestRun",
+    "BacktestSettings",
+    "CandleData",
+    "LookAhead",
+    "SensitivityRow",
+    "decisions_on_prefixes",
+    "run_backtest",
+    "sensitivity",
+    "sensitivity_text",
+]

@@ -1,0 +1,163 @@
+"""How much of a result hangs on what was assumed of fills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from wrappy.runner.backtest.backtest import run_backtest
+from wrappy.runner.backtest.data import CandleData
+from wrappy.runner.backtest.settings import BacktestSettings
+from wrappy.venue.bundled import market_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+    from decimal import Decimal
+
+    from wrappy.runner.performance.results import Results
+    from wrappy.runner.strategy.strategy import Strategy
+
+LATENCY_FACTOR: Final = 5
+"""How many times longer messages are on their way in the slow case."""
+
+_PART: Final = 10_000
+"""The slippage of the careful case is this part of the price: 1 in 10,000."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensitivityRow:
+    """One set of assumptions and what came of it.
+
+    Attributes:
+        name: what differs from the others.
+        settings: the assumptions.
+        total_return: end capital over start capital, less one.
+        sharpe: a year's Sharpe ratio; None when it cannot be told.
+        max_drawdown: deepest fall from a peak, 0 or below.
+        fills: executions.
+        fees: paid, USDC.
+        crashed: whether the strategy raised.
+    """
+
+    name: str
+    settings: BacktestSettings
+    total_return: float
+    sharpe: float | None
+    max_drawdown: float
+    fills: int
+    fees: Decimal
+    crashed: bool
+
+
+def fill_models(
+    settings: BacktestSettings, data: CandleData | Sequence[CandleData]
+) -> dict[str, BacktestSettings]:
+    """Return assumptions to compare, by name; the given ones come first.
+
+    Args:
+        settings: what is varied.
+        data: tells how many ticks a ten-thousandth of the price is.
+    """
+    first = data if isinstance(data, CandleData) else data[0]
+    market = market_named(first.symbol)
+    ticks = max(1, int(first.rows[0].close * market.price_scale) // _PART)
+    slipped = settings.slippage_ticks + ticks
+    return {
+        "as set": settings,
+        "filled on touch": replace(settings, fill_on_touch=True),
+        "filled when passed": replace(settings, fill_on_touch=False),
+        f"passed, {ticks} tick(s) of slippage more": replace(
+            settings, fill_on_touch=False, slippage_ticks=slipped
+        ),
+        f"latency x{LATENCY_FACTOR}": replace(
+            settings,
+            request_ms=_longer(settings.request_ms),
+            reply_ms=_longer(settings.reply_ms),
+        ),
+        "takers wait for the next point": replace(settings, hold_takers=True),
+    }
+
+
+def _longer(bounds_ms: tuple[int, int]) -> tuple[int, int]:
+    low, high = bounds_ms
+    return low * LATENCY_FACTOR, high * LATENCY_FACTOR
+
+
+def sensitivity(
+    make_strategy: Callable[[], Strategy[Any]],
+    data: CandleData | Sequence[CandleData],
+    settings: BacktestSettings | None = None,
+    *,
+    executor: Executor | None = None,
+) -> tuple[SensitivityRow, ...]:
+    """Run a strategy once for each of several assumptions on fills.
+
+    A result that lives in one row only is a result of the assumption.
+
+    Args:
+        make_strategy: makes the strategy; its class, or a function.
+        data: candles of each market it trades.
+        settings: what is varied.
+        executor: runs them side by side; all three have to be picklable where it
+            works in other processes. One after another without it.
+
+    Raises:
+        ConfigError: data and strategy do not fit.
+    """
+    models = fill_models(settings or BacktestSettings(), data)
+    unlike = list(dict.fromkeys(models.values()))
+    if executor is None:
+        told = [_results(make_strategy, data, model) for model in unlike]
+    else:
+        coming = [
+            executor.submit(_results, make_strategy, data, model) for model in unlike
+        ]
+        told = [one.result() for one in coming]
+    by_model = dict(zip(unlike, told, strict=True))
+    return tuple(
+        _row(name, model, by_model[model][0], crashed=by_model[model][1])
+        for name, model in models.items()
+    )
+
+
+def _results(
+    make_strategy: Callable[[], Strategy[Any]],
+    data: CandleData | Sequence[CandleData],
+    settings: BacktestSettings,
+) -> tuple[Results, bool]:
+    run = run_backtest(make_strategy, data, settings)
+    return run.results, run.crashed is not None
+
+
+def _row(
+    name: str, settings: BacktestSettings, results: Results, *, crashed: bool
+) -> SensitivityRow:
+    return SensitivityRow(
+        name=name,
+        settings=settings,
+        total_return=results.returns.total,
+        sharpe=results.returns.sharpe,
+        max_drawdown=results.drawdown.deepest,
+        fills=results.activity.fills,
+        fees=results.costs.fees,
+        crashed=crashed,
+    )
+
+
+def sensitivity_text(rows: Sequence[SensitivityRow]) -> str:
+    """Return the rows as a table for a terminal."""
+    width = max(len(row.name) for row in rows)
+    heading = (
+        f"{'Fills assumed':<{width}}  {'return':>8}  {'Sharpe':>6}  {'drawdown':>8}  "
+        f"{'fills':>6}  {'fees':>10}"
+    )
+    lines = [heading]
+    for row in rows:
+        sharpe = "-" if row.sharpe is None else f"{row.sharpe:.2f}"
+        lines.append(
+            f"{row.name:<{width}}  {row.total_return:>8.2%}  {sharpe:>6}  "
+            f"{row.max_drawdown:>8.2%}  {row.fills:>6}  {row.fees:>10.2f}"
+            + ("  crashed" if row.crashed else "")
+        )
+    return "\n".join(lines)

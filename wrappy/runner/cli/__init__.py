@@ -1,0 +1,1 @@
+"""The command line: `wrappy` and its commands, one module each."""

@@ -1,0 +1,184 @@
+"""`wrappy backtest`: a strategy over recorded candles, and its figures."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from wrappy.errors import ConfigError
+from wrappy.runner.backtest import run_backtest, sensitivity_text
+from wrappy.runner.charts import write_charts
+from wrappy.runner.cli.assumptions import look_ahead_test, under_other_fills
+from wrappy.runner.cli.choosing import chosen, one_market
+from wrappy.runner.cli.log_output import BriefLog
+from wrappy.runner.cli.overrides import overrides
+from wrappy.runner.cli.recorded import Recorded, assumed, check_folders
+from wrappy.runner.cli.stop_signals import ended_at_once
+from wrappy.runner.command import FAILED
+from wrappy.runner.performance.summary import summary_text
+from wrappy.runner.results_page import LookAhead, MarketTape, write_results_page
+from wrappy.runner.settings.reading import read_settings
+from wrappy.venue.bundled import market_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wrappy.runner.backtest import BacktestRun, BacktestSettings, CandleData
+    from wrappy.runner.results_page import Variant
+    from wrappy.runner.strategy.strategy import Strategy
+
+_LOOK_AHEAD: Final[dict[LookAhead, str]] = {
+    "passed": "passed; on the first half alone it does the same",
+    "failed": "FAILED; on the first half alone it does something else: it sees what it "
+    "cannot know, and every figure here is void",
+    "not run": "not tested; there are too few candles",
+}
+
+
+def backtest(
+    strategy: str | None = None,
+    *,
+    config: Path | None = None,
+    candles: Path | None = None,
+    market: str | None = None,
+    resolution: str | None = None,
+    days: int | None = None,
+    capital: str | None = None,
+    seed: int | None = None,
+    set_: tuple[str, ...] | None = None,
+    quick: bool = False,
+    report: Path | None = None,
+    charts: Path | None = None,
+    output: Path | None = None,
+    formulas: bool = False,
+) -> int:
+    """Run strategies over recorded candles and print what it came to.
+
+    It is run again under other assumptions on fills, and on the first half of the
+    candles alone: what comes out otherwise is owed to an assumption, or to the future.
+
+    Args:
+        strategy: a name in the settings, `all` of them one after the other, an
+            example's name, path.py, path.py:Class or module:Class.
+        config: settings file; its section [backtest] says what is assumed.
+        candles: file of candles, CSV or Parquet.
+        market: the market they are of.
+        resolution: their length, such as 5m; found out if not given.
+        days: only the last so many days.
+        capital: start capital in USDC.
+        seed: of chance, such as travel times.
+        set_: NAME=VALUE, a parameter of the strategy; any number of times.
+        quick: run it once only.
+        report: write a page with charts there, as HTML; with several strategies their
+            names are put in front of the file's.
+        charts: write charts into this folder, as PNG; with several strategies into
+            folders of their names in it.
+        output: write the results there, as JSON; names as for the page.
+        formulas: print each figure's definition beside it.
+    """
+    settings, said = read_settings(config), overrides(set_)
+    # Whatever is wrong, before anything is read.
+    names = [name for name, _ in chosen(settings, strategy, market, said)]
+    recorded = Recorded.of(settings, candles=candles, resolution=resolution, days=days)
+    models = assumed(settings, capital=capital, seed=seed)
+    check_folders(output, report)
+    several, failed = len(names) > 1, False
+    for number, name in enumerate(names):
+
+        def make(number: int = number) -> Strategy[Any]:
+            return chosen(settings, strategy, market, said)[number][1]
+
+        data = recorded.read(one_market(name, make()))
+        with ended_at_once():
+            tested = _tested(name, make, data, models, formulas=formulas, quick=quick)
+        failed = failed or tested.run.crashed is not None
+        for path in _written(
+            tested,
+            output=_own(output, name) if several else output,
+            report=_own(report, name) if several else report,
+            charts=charts / name if several and charts is not None else charts,
+        ):
+            sys.stdout.write(f"wrote {path}\n")
+    return FAILED if failed else 0
+
+
+def _own(path: Path | None, name: str) -> Path | None:
+    return None if path is None else path.with_name(f"{name}-{path.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tested:
+    """A run, and what was found out about it.
+
+    Attributes:
+        run: as it was assumed.
+        variants: under other assumptions.
+        look_ahead: what came of that test.
+    """
+
+    run: BacktestRun
+    variants: Sequence[Variant] = ()
+    look_ahead: LookAhead = "not run"
+
+
+def _tested(
+    name: str,
+    make: Callable[[], Strategy[Any]],
+    data: CandleData,
+    models: BacktestSettings,
+    *,
+    formulas: bool,
+    quick: bool,
+) -> _Tested:
+    """Run a strategy, and again in order to doubt it; print what comes out."""
+    with BriefLog():
+        run = run_backtest(make, data, models)
+    if isinstance(run.crashed, ConfigError) and not run.fills:
+        # What it was told cannot be, as it found out on these candles.
+        raise ConfigError(f"{name}: {run.crashed}") from run.crashed
+    sys.stdout.write(summary_text(run.results, formulas=formulas))
+    sys.stdout.write(f"Ledger hash: {run.ledger_hash}\n")
+    sys.stdout.flush()
+    if run.crashed is not None:
+        words = f"{type(run.crashed).__name__}: {run.crashed}"
+        sys.stderr.write(f"wrappy: {name} crashed: {words}\n")
+        return _Tested(run=run)
+    if quick:
+        return _Tested(run=run)
+    with BriefLog() as log:
+        log.be_silent()
+        rows, variants = under_other_fills(make, data, models, run)
+        sys.stdout.write(f"\n{sensitivity_text(rows)}\n")
+        sys.stdout.flush()
+        look_ahead = look_ahead_test(make, data, models)
+    sys.stdout.write(f"\nLook-ahead: {_LOOK_AHEAD[look_ahead]}\n")
+    return _Tested(run=run, variants=variants, look_ahead=look_ahead)
+
+
+def _written(
+    tested: _Tested, *, output: Path | None, report: Path | None, charts: Path | None
+) -> list[Path]:
+    """Write what is wanted and return the files."""
+    run, found = tested.run, []
+    tapes = [
+        MarketTape(market=market_named(tape.symbol), candles=tape.rows, fills=run.fills)
+        for tape in run.data
+    ]
+    if output is not None:
+        run.results.save(output)
+        found.append(output)
+    if report is not None:
+        found.append(
+            write_results_page(
+                report,
+                run.results,
+                tapes=tapes,
+                sensitivity=tested.variants,
+                look_ahead=tested.look_ahead,
+            )
+        )
+    if charts is not None:
+        found += write_charts(run.results, charts, tapes=tapes)
+    return found

@@ -1,0 +1,78 @@
+"""SIGINT and SIGTERM: the first asks politely, the second ends the process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Final
+
+from wrappy.runner.command import INTERRUPTED
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+_LAST_WORDS: Final = b"wrappy: ended at once; orders may still rest\n"
+
+
+class StopSignals:
+    """Listens for the two signals while it is entered; main thread only.
+
+    The handlers are the interpreter's own, not the event loop's: the second signal
+    works although the loop is blocked.
+
+    Attributes:
+        received: name of the first signal, or None.
+    """
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        self._before: dict[int, object] = {}
+        self._wake: Callable[[], object] | None = None
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._got)
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)  # type: ignore[arg-type]  # what it was
+
+    def tell(self, loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+        """Have `call` called in the loop at the first signal, or now if it came."""
+        self._wake = lambda: loop.call_soon_threadsafe(call)
+        if self.received is not None:
+            self._wake()
+
+    def _got(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None:
+            os.write(2, _LAST_WORDS)
+            os._exit(INTERRUPTED)
+        self.received = signal.Signals(number).name
+        if self._wake is not None:
+            self._wake()
+
+
+@contextlib.contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Let Ctrl-C end this process where it stands, for work that leaves nothing.
+
+    An interrupt in the middle of an event loop would otherwise end with pages about
+    what every task was doing. Outside the main thread nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    os.write(2, b"wrappy: interrupted\n")
+    os._exit(INTERRUPTED)

@@ -1,0 +1,228 @@
+"""`wrappy sweep`: a strategy over recorded candles with many sets of parameters."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from wrappy.errors import ConfigError
+from wrappy.runner.cli.choosing import chosen, one_market
+from wrappy.runner.cli.file_backtest import backtest_of
+from wrappy.runner.cli.log_output import BriefLog
+from wrappy.runner.cli.overrides import named_texts, overrides
+from wrappy.runner.cli.recorded import DAY_MS, Recorded, assumed, check_folders
+from wrappy.runner.command import FAILED
+from wrappy.runner.performance.recorder import PerformanceRecorder
+from wrappy.runner.results_page import write_sweep_page
+from wrappy.runner.settings.reading import read_settings
+from wrappy.runner.strategy.parameters import written
+from wrappy.runner.sweep import (
+    RichProgress,
+    Space,
+    SweepStoppedError,
+    TrialStore,
+    Window,
+    cluster_executor,
+    read_range,
+    rolling_windows,
+    walk_forward,
+)
+from wrappy.runner.sweep import sweep as try_all
+from wrappy.runner.sweep.sweep import OBJECTIVE
+
+if TYPE_CHECKING:
+    from wrappy.runner.strategy.strategy import Strategy
+    from wrappy.runner.sweep import StrategyBacktest, SweepResult, WalkForward
+
+_EXAMPLE: Final = "lookback=10:30:10"
+
+CHOSEN_ON: Final = 2
+"""Parts of the data that a choice is made on, for each part it is looked at on."""
+
+FEW_DAYS: Final = 30
+"""Days out of sample below which their figures are chance."""
+
+
+def sweep(
+    strategy: str | None = None,
+    *,
+    over: tuple[str, ...] | None = None,
+    config: Path | None = None,
+    candles: Path | None = None,
+    market: str | None = None,
+    resolution: str | None = None,
+    days: int | None = None,
+    capital: str | None = None,
+    set_: tuple[str, ...] | None = None,
+    method: Literal["grid", "random", "optuna"] = "grid",
+    trials: int | None = None,
+    seed: int = 1,
+    objective: str = OBJECTIVE,
+    minimize: bool = False,
+    split: int | None = None,
+    store: Path | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    report: Path | None = None,
+) -> int:
+    """Run a strategy over recorded candles with many sets of parameters.
+
+    The best of many looks good by chance: the summary says how good, and with --split
+    what the choice came to on candles it was not made on. With --store every trial is
+    kept as it ends; after Ctrl-C the same command goes on from there.
+
+    Args:
+        strategy: a name in the settings, an example's name, path.py, path.py:Class or
+            module:Class.
+        over: NAME=VALUES, a parameter to vary, such as lookback=10:30:10 (from, to,
+            step), size=0.1:10:log or threshold=1.5,2,2.5; any number of times.
+        config: settings file; its section [backtest] says what is assumed.
+        candles: file of candles, CSV or Parquet.
+        market: the market they are of.
+        resolution: their length, such as 5m; found out if not given.
+        days: only the last so many days.
+        capital: start capital in USDC.
+        set_: NAME=VALUE, a parameter that is the same in all trials; any number of
+            times.
+        method: all combinations (grid), some of them (random), or those that look
+            promising (optuna).
+        trials: how many; needed but for a grid.
+        seed: of the choice of trials.
+        objective: the figure that is looked for; those of the file that
+            `wrappy backtest --output` writes.
+        minimize: look for the least of it.
+        split: choose on one part of the candles and look at the next, so many times.
+        store: keep the trials in this file and use those that are in it.
+        workers: how many runs at a time; all processors without.
+        cluster: address of a Dask scheduler whose workers run them.
+        report: write a page with the heat map and all trials there, as HTML.
+    """
+    settings, said = read_settings(config), overrides(set_)
+    found = chosen(settings, strategy, market, said)
+    if len(found) > 1:
+        names = ", ".join(name for name, _ in found)
+        raise ConfigError(f"strategy: one at a time; there are {names}")
+    ((name, made),) = found
+    space = _space(made, over, said)
+    _check_objective(objective)
+    symbol = one_market(name, made)
+    models = assumed(settings, capital=capital)
+    recorded = Recorded.of(settings, candles=candles, resolution=resolution, days=days)
+    check_folders(store, report)
+    run = backtest_of(type(made), recorded.read(symbol), models)
+    windows = () if split is None else _windows(run, split)
+    arguments: dict[str, Any] = {
+        "method": method,
+        "trials": trials,
+        "seed": seed,
+        "workers": workers,
+        "objective": objective,
+        "maximize": not minimize,
+    }
+    walked: WalkForward[Any] | None = None
+    with ExitStack() as stack:
+        arguments["store"] = stack.enter_context(TrialStore(store))
+        if cluster is not None:
+            executor = stack.enter_context(cluster_executor(cluster))
+            arguments["executor"] = executor
+        stack.enter_context(BriefLog()).be_silent()
+        arguments["progress"] = stack.enter_context(RichProgress())
+        try:
+            swept = try_all(run, space, **arguments)
+            if windows:
+                walked = walk_forward(run, space, windows, **arguments)
+        except SweepStoppedError as stopped:
+            if store is not None:
+                raise
+            raise SweepStoppedError(
+                "stopped; nothing is kept: with --store FILE the same command would "
+                "go on from here"
+            ) from stopped
+    sys.stdout.write(_told(swept, walked))
+    if report is not None:
+        write_sweep_page(report, swept, walked=walked)
+        sys.stdout.write(f"wrote {report}\n")
+    return FAILED if swept.best is None else 0
+
+
+def _space(
+    strategy: Strategy[Any], over: tuple[str, ...] | None, said: dict[str, Any]
+) -> Space[Any]:
+    """Return what is tried; everything else is as the strategy has it."""
+    if not over:
+        raise ConfigError(f"--over: nothing varies; give such as --over {_EXAMPLE}")
+    tried = {}
+    for name, text in named_texts("--over", over, example=_EXAMPLE).items():
+        if name in said:
+            raise ConfigError(f"--over {name}: is given with --set as well; choose one")
+        try:
+            tried[name] = read_range(text)
+        except ConfigError as error:
+            raise ConfigError(f"--over {name}: {error}") from None
+    fixed = written(strategy.parameters)
+    try:
+        return Space(
+            strategy.parameters_type(),
+            tried,
+            {name: value for name, value in fixed.items() if name not in tried},
+        )
+    except ConfigError as error:
+        raise ConfigError(f"--over {error}") from None
+
+
+def _check_objective(name: str) -> None:
+    """Refuse what is no figure before everything has been run for it."""
+    known = PerformanceRecorder(start_ms=0, capital=1).finish(DAY_MS).figures()
+    numbers = [one for one, value in known.items() if not isinstance(value, str)]
+    if name not in numbers:
+        raise ConfigError(
+            f"--objective: {name!r} is no figure; choose one of {', '.join(numbers)}"
+        )
+
+
+def _windows(run: StrategyBacktest[Any], split: int) -> tuple[Window, ...]:
+    """Return windows of whole days that follow each other."""
+    if split < 1:
+        raise ConfigError(f"--split: {split} is below 1")
+    (tape,) = run.data
+    if run.settings.warm_up >= len(tape.rows):
+        raise ConfigError(f"backtest.warm_up: there are only {len(tape.rows)} candles")
+    first_ms = tape.rows[run.settings.warm_up].start_ms
+    begin_ms = -(-first_ms // DAY_MS) * DAY_MS
+    part_ms = (tape.end_ms - begin_ms) // (split + CHOSEN_ON) // DAY_MS * DAY_MS
+    if part_ms < DAY_MS:
+        raise ConfigError(
+            f"--split: {split} needs {split + CHOSEN_ON} parts of a day each at least; "
+            "take more candles or fewer splits"
+        )
+    # What does not make whole parts is left out at the beginning: it is the oldest.
+    begin_ms += (tape.end_ms - begin_ms) // DAY_MS * DAY_MS - part_ms * (
+        split + CHOSEN_ON
+    )
+    return rolling_windows(
+        begin_ms,
+        begin_ms + part_ms * (split + CHOSEN_ON),
+        train_ms=CHOSEN_ON * part_ms,
+        test_ms=part_ms,
+    )
+
+
+def _told(swept: SweepResult[Any], walked: WalkForward[Any] | None) -> str:
+    """Return what it came to, for a terminal."""
+    lines = [swept.summary()]
+    if walked is not None:
+        lines.append(f"\n{walked.summary()}")
+        if len(walked.returns()) < FEW_DAYS:
+            lines.append(f"fewer than {FEW_DAYS} days say little\n")
+    best = swept.best
+    if best is not None:
+        if walked is None:
+            lines.append(
+                "out of sample: not looked at; --split 3 chooses on one part of the "
+                "candles and looks at the next\n"
+            )
+        again = " ".join(f"--set {one}={best.parameters[one]}" for one in swept.varied)
+        lines.append(f"the best again: wrappy backtest ... {again}\n")
+    return "".join(lines)

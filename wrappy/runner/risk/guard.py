@@ -1,0 +1,437 @@
+"""Stands before every order of an account, for all its strategies.
+
+What may pass is decided in integers by the desk; here is what it has to be told, and
+what follows from its state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from wrappy.errors import UsageError, WrappyError
+from wrappy.lighter.risk_desk import RiskDesk, TradingState
+from wrappy.runner.engine.saved_state import SavedStates
+from wrappy.runner.risk.eyes import Eyes
+from wrappy.runner.risk.flatten import flatten
+from wrappy.runner.risk.memory import NAME, restore, save
+from wrappy.runner.risk.status import risk_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from decimal import Decimal
+    from pathlib import Path
+
+    from wrappy.lighter.dealer import LighterDealer
+    from wrappy.lighter.risk_desk import Seat, Transition
+    from wrappy.lighter.ws import WsInfo
+    from wrappy.runner.risk.flatten import FlattenReport
+    from wrappy.runner.risk.limits import RiskLimits
+    from wrappy.runner.worlds.world import World
+
+logger = logging.getLogger("wrappy.risk")
+
+BEAT_S: Final = 0.25
+"""Pause between two looks at everything, in real time."""
+
+EQUITY_EVERY_S: Final = 10.0
+"""Pause between two questions for the account's worth."""
+
+SETTLE_S: Final = 2.0
+"""How long two different words on a position may stand before it is asked for."""
+
+SAVE_EVERY_S: Final = 30.0
+CANCEL_ROUNDS: Final = 10
+"""Quick rounds of a halt's cancels; it goes on after them, slowly."""
+
+CANCEL_PAUSE_S: Final = 0.5
+CANCEL_SLOWLY_S: Final = 5.0
+_LEVELS: Final = {
+    TradingState.ACTIVE: logging.INFO,
+    TradingState.REDUCING: logging.WARNING,
+    TradingState.HALTED: logging.ERROR,
+}
+
+
+class AccountGuard:
+    """Keeps one account within its limits, whatever its strategies want.
+
+        guard = AccountGuard(RiskLimits(max_position={"ETH": 2}, max_daily_loss=500))
+        engine = TradingEngine(world, guard=guard)
+
+    Everything passes while it is ACTIVE and within the limits, only what cannot grow
+    a position while it is REDUCING, and nothing but cancels while it is HALTED. It
+    closes no position unless `flatten` is called.
+
+    Args:
+        limits: what is allowed.
+        state_dir: where the best equity and that of the day's beginning are kept over
+            a restart; None for nowhere, and a restart forgets them.
+
+    Attributes:
+        limits: as given.
+        on_change: a plain function, called with the `Transition` to another state;
+            None for none.
+    """
+
+    def __init__(self, limits: RiskLimits, *, state_dir: Path | None = None) -> None:
+        self.limits = limits
+        self.on_change: Callable[[Transition], object] | None = None
+        self._saved = None if state_dir is None else SavedStates(state_dir)
+        self._saved_at = 0.0
+        self._world: World | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._desk: RiskDesk | None = None
+        self._eyes = Eyes(limits)
+        self._seats: dict[Seat, LighterDealer] = {}
+        self._joining = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._settling: asyncio.Task[None] | None = None
+        self._canceling: asyncio.Task[None] | None = None
+
+    # -------------------------------------------------------------- the engine
+
+    async def start(self, world: World) -> None:
+        """Begin to watch the account.
+
+        Raises:
+            UsageError: it was started before.
+            ConfigError: what an earlier run has kept cannot be read.
+        """
+        if self._desk is not None:
+            raise UsageError("start: a guard is started once; make a new one")
+        loop = self._loop = asyncio.get_running_loop()
+        self._world = world
+        desk = self._desk = RiskDesk(
+            self.limits.rules(),
+            clock=loop.time,
+            unix_s=world.environment.unix_s,
+            refresh=self._refresh,
+        )
+        if self._saved is not None:
+            restore(self._saved, desk)
+            if desk.risk.halts():
+                logger.error(
+                    "an earlier run was halted, and so is this one: `resume` ends it, "
+                    "or removing %s.json among the states before the start",
+                    NAME,
+                )
+        if world.watches_risk:
+            self._run(self._beat())
+            self._run(self._ask_for_equity())
+        self._look()
+
+    async def watch(self, dealer: LighterDealer, ws: WsInfo) -> Callable[[], None]:
+        """Stand before a dealer's orders.
+
+        Args:
+            dealer: whose orders are judged from now on.
+            ws: streams its account and its market.
+
+        Returns:
+            What ends it.
+
+        Raises:
+            UsageError: the guard was not started.
+            VenueError, TransportError: the account's positions or a price stream
+                could not be had; the dealer is not guarded then.
+        """
+        desk = self._started()
+        async with self._joining:
+            stop = await self._eyes.open(
+                ws,
+                dealer.market,
+                on_orders=desk.take_rows,
+                on_positions=self._take_positions,
+                on_equity=self.take_equity,
+                on_state=lambda _: self._look(),
+            )
+            try:
+                await self._know_positions(dealer, ws)
+            except BaseException:
+                stop()
+                raise
+        seat = desk.seat(dealer)
+        self._seats[seat] = dealer
+        self._look()
+        if self.state is TradingState.HALTED and self.limits.cancel_on_halt:
+            # What it found of an earlier run goes as well.
+            self._cancel_soon()
+
+        def end() -> None:
+            if self._seats.pop(seat, None) is not None:
+                desk.leave(seat, dealer)
+                stop()
+
+        return end
+
+    async def aclose(self) -> None:
+        """End watching; orders under way to be canceled are given up."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._save()
+
+    # -------------------------------------------------------------- for people
+
+    @property
+    def state(self) -> TradingState:
+        """What passes at the moment."""
+        return self._started().risk.log.state
+
+    @property
+    def reason(self) -> str:
+        """Why not everything passes; empty when it does."""
+        return self._started().risk.log.reason
+
+    @property
+    def transitions(self) -> tuple[Transition, ...]:
+        """Changes of state so far, the latest last; times are unix seconds."""
+        return tuple(self._started().risk.log.transitions)
+
+    def get_risk_status(self) -> dict[str, Any]:
+        """Return how the account stands against its limits; see `risk_status`.
+
+        Raises:
+            UsageError: the guard was not started.
+        """
+        return risk_status(self._started(), self._now())
+
+    def halt(self, reason: str) -> None:
+        """Let nothing but cancels pass, until `resume`.
+
+        Raises:
+            UsageError: the guard was not started.
+        """
+        self._started().risk.halt("person", reason)
+        self._look()
+        self._save()
+
+    def resume(self) -> None:
+        """End a halt, and judge losses from here on anew.
+
+        What only reduces stays while its cause does.
+
+        Raises:
+            UsageError: the guard was not started.
+        """
+        self._started().risk.lift()
+        self._look()
+        self._save()
+
+    async def flatten(
+        self, *, slippage_bps: int | None = None, attempts: int = 5
+    ) -> FlattenReport:
+        """Halt, cancel every order of the account, and close all positions.
+
+        Orders placed elsewhere go as well. The halt stays until `resume`.
+
+        Args:
+            slippage_bps: worst price of a close, 1e-4 of the best opposite price;
+                None takes the settings'.
+            attempts: rounds at most, a second apart.
+
+        Raises:
+            UsageError: the guard was not started, or has not seen a market yet.
+            WrappyError: no dealer could be made; nothing was closed.
+        """
+        desk = self._started()
+        self.halt("flatten was asked for")
+        symbols = [market.symbol for market in desk.risk.markets.values()]
+        if self._world is None or not symbols:
+            raise UsageError("flatten: no market is watched yet")
+        return await flatten(
+            self._world, symbols[0], slippage_bps=slippage_bps, attempts=attempts
+        )
+
+    # ------------------------------------------------------- what it is told
+
+    def take_equity(self, equity: Decimal) -> None:
+        """Take the account's worth, in USDC, open profit included."""
+        desk, world = self._started(), self._world
+        now = self._now()
+        if world is not None:
+            desk.risk.equity.note(int(equity * 10**6), now, world.environment.unix_s())
+        self._look()
+        if now - self._saved_at >= SAVE_EVERY_S:
+            self._saved_at = now
+            self._save()
+
+    def _take_positions(self, positions: Any) -> None:
+        self._started().take_positions(positions)
+        self._settle_soon()
+
+    async def _know_positions(self, dealer: LighterDealer, ws: WsInfo) -> None:
+        """Take positions and orders of the account as they are, where not known."""
+        desk, market = self._started(), dealer.market
+        if desk.has_market(market.market_id):
+            return
+        asked = await dealer.fetch_positions()
+        if desk.risk.book.has_begun:
+            desk.take_positions(ws.positions)
+            desk.add_market(market, self.limits.most_lots(market))
+            desk.begin(asked, only=[market.market_id])
+            return
+        rows = await dealer.fetch_open_orders(everywhere=True)
+        desk.add_market(market, self.limits.most_lots(market))
+        desk.take_positions(ws.positions)
+        desk.begin(asked)
+        desk.take_rows(rows, counted=True)
+
+    def _refresh(self, market: Any) -> None:
+        """Bring prices and the age of data up to date before a judgement."""
+        risk = self._started().risk
+        now = self._now()
+        self._eyes.look(risk, market, now)
+        if self._world is not None and not self._world.watches_risk:
+            # In a simulation nothing beats: what the stream told last is current.
+            equity = self._eyes.equity()
+            if equity is not None:
+                micro = int(equity * 10**6)
+                risk.equity.note(micro, now, self._world.environment.unix_s())
+        # Whoever judges works the state out too, and would keep it to themselves.
+        self._look()
+
+    # ------------------------------------------------------- what it does
+
+    def _look(self) -> None:
+        """Work the state out, and do what another one asks for."""
+        desk = self._started()
+        if desk.look():
+            self._changed(desk.risk.log.transitions[-1])
+
+    def _changed(self, transition: Transition) -> None:
+        level = _LEVELS[transition.state]
+        words = transition.reason or "all is well"
+        logger.log(level, "%s: %s", transition.state.value, words)
+        if transition.state is TradingState.HALTED:
+            self._save()
+            if self.limits.cancel_on_halt:
+                self._cancel_soon()
+        if self.on_change is not None:
+            self.on_change(transition)
+
+    def _cancel_soon(self) -> None:
+        if self._canceling is None or self._canceling.done():
+            self._canceling = self._run(self._cancel_own())
+
+    async def _cancel_own(self) -> None:
+        """Cancel the strategies' orders until none may trade, or the halt is over."""
+        desk = self._started()
+        for rounds in itertools.count(1):
+            busy = [
+                (dealer, numbers)
+                for seat, dealer in self._seats.items()
+                if (numbers := desk.numbers_of(seat))
+            ]
+            if not busy or self.state is not TradingState.HALTED:
+                return
+            await asyncio.gather(*(_cancel(*one) for one in busy))
+            if rounds == CANCEL_ROUNDS:
+                logger.error("halted, and orders may still rest: see the risk status")
+            is_slow = rounds >= CANCEL_ROUNDS
+            await asyncio.sleep(CANCEL_SLOWLY_S if is_slow else CANCEL_PAUSE_S)
+
+    def _settle_soon(self) -> None:
+        desk = self._started()
+        is_idle = self._settling is None or self._settling.done()
+        if is_idle and desk.risk.book.disputed():
+            self._settling = self._run(self._settle())
+
+    async def _settle(self) -> None:
+        """Ask for positions that stream and fills tell differently for too long."""
+        desk = self._started()
+        while disputed := desk.risk.book.disputed():
+            await asyncio.sleep(SETTLE_S)
+            still = set(disputed) & set(desk.risk.book.disputed())
+            dealer = next(iter(self._seats.values()), None)
+            if dealer is None:
+                return
+            if not still:
+                continue
+            before = {one: desk.risk.book.market(one).implied for one in still}
+            try:
+                asked = await dealer.fetch_positions()
+            except WrappyError as error:
+                logger.warning("positions: %s", error)
+                continue
+            # A fill that came meanwhile may be in the answer, or not.
+            quiet = [
+                one
+                for one in still
+                if desk.risk.book.market(one).implied == before[one]
+            ]
+            if quiet:
+                desk.begin(asked, only=quiet)
+
+    async def _beat(self) -> None:
+        while True:
+            risk = self._started().risk
+            now = self._now()
+            risk.beat(now)
+            for market in risk.markets.values():
+                self._eyes.look(risk, market, now)
+            self._look()
+            self._settle_soon()
+            await asyncio.sleep(BEAT_S)
+
+    async def _ask_for_equity(self) -> None:
+        while True:
+            dealer = next(iter(self._seats.values()), None)
+            if dealer is not None:
+                await self._ask(dealer)
+            known = self._started().risk.equity.equity is not None
+            await asyncio.sleep(EQUITY_EVERY_S if known else BEAT_S)
+
+    async def _ask(self, dealer: LighterDealer) -> None:
+        try:
+            balance = await dealer.fetch_my_balance()
+        except WrappyError as error:
+            # How old the last answer is tells the rest.
+            logger.warning("the account's worth: %s", error)
+        else:
+            self.take_equity(balance["total_asset_value"])
+
+    # -------------------------------------------------------------------- rest
+
+    def _started(self) -> RiskDesk:
+        if self._desk is None:
+            raise UsageError("the guard was not started; await guard.start(world)")
+        return self._desk
+
+    def _now(self) -> float:
+        return 0.0 if self._loop is None else self._loop.time()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        if self._loop is None:
+            work.close()
+            raise UsageError("the guard was not started; await guard.start(world)")
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return task
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the risk guard failed", exc_info=error)
+            # Nobody watches any more: whoever goes on has to say so.
+            with contextlib.suppress(UsageError):
+                self.halt(f"the risk guard failed: {error!r}")
+
+    def _save(self) -> None:
+        if self._saved is not None and self._desk is not None:
+            save(self._saved, self._desk)
+
+
+async def _cancel(dealer: LighterDealer, numbers: list[int]) -> None:
+    try:
+        for number in numbers:
+            await dealer.cancel_order_by_coi(number)
+        await dealer.flush()
+    except WrappyError as error:
+        # The next round tells what is still there.
+        logger.warning("cancelling %s: %s", dealer.market.symbol, error)

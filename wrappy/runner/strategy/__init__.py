@@ -1,0 +1,7 @@
+"""What a strategy is, and what it is given."""
+
+from wrappy.runner.strategy.context import Context
+from wrappy.runner.strategy.positions import go_to_position
+from wrappy.runner.strategy.strategy import NoParameters, Strategy
+
+__all__ = ["Context", "NoParameters", "Strategy", "go_to_position"]

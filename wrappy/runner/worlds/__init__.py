@@ -1,0 +1,1 @@
+"""The worlds a strategy can live in."""
