@@ -177,6 +177,11 @@ CALLS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "market_index": st.one_of(st.none(), st.integers(0, 2)),
         "everywhere": flag,
     },
+    "fetch_candles": {
+        "resolution": st.sampled_from(["1m", "5m", "1h", "1d"]),
+        "count": st.integers(1, 3),
+        "until_s": st.one_of(st.none(), st.integers(0, 2_000_000_000)),
+    },
     "fetch_my_position": {"symbol": st.sampled_from(["ETH", "BTC"])},
     "fetch_order": {"client_order_index": coi},
     "fetch_ended_orders": {"limit": limit, "everywhere": flag},
@@ -201,13 +206,16 @@ WITHOUT_ARGUMENTS = {
     "acknowledge_foreign_nonce",
     "batch",
     "disarm_dead_man",
+    "drop_queued",
     "fetch_my_balance",
     "fetch_positions",
     "flush",
     "reconcile",
+    "now_ms",
 }
 ELSEWHERE = {
     "aclose",
+    "attach_guard",
     "attach_prices",
     "cancel_order",
     "create",

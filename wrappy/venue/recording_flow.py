@@ -43,6 +43,9 @@ class RecordingFlow:
         market: the market it is played into, found in the file by its symbol.
         speed: venue time runs at the recording's pace times this, above 0.
 
+    Attributes:
+        begin_us: when its first book was received, unix microseconds: time 0 here.
+
     Raises:
         ConfigError: the file cannot be read or played into that market.
         BookGapError: a change is missing from the file, and no gap says so.
@@ -67,6 +70,7 @@ class RecordingFlow:
         self._eaten: tuple[set[int], set[int]] = (set(), set())
         self._nonce: int | None = None
         self._index_due_us = 0
+        self.begin_us = 0
         self._schedule = self._play()
         self._next = next(self._schedule, None)
 
@@ -94,7 +98,7 @@ class RecordingFlow:
             if begin_us is None:
                 if not isinstance(row, RecordedBook):
                     continue
-                begin_us = row.us
+                self.begin_us = begin_us = row.us
             # A clock that was set back stands still.
             at_us = max(at_us, round((row.us - begin_us) / self._speed))
             with located(self._path, number):

@@ -70,6 +70,9 @@ class TapeFlow:
         loop: start over at the end, `LOOP_PAUSE_US` later.
         levels: prices a side that are shown.
 
+    Attributes:
+        begin_us: when the snapshot was received, unix microseconds: time 0 here.
+
     Raises:
         ConfigError: the file is missing, empty, of another format or symbol, or has
             no snapshot.
@@ -96,6 +99,7 @@ class TapeFlow:
         self._shown: tuple[dict[int, int], dict[int, int]] = ({}, {})  # bids, asks
         self._eaten: tuple[set[int], set[int]] = (set(), set())
         self._index_due_us = 0
+        self.begin_us = 0
         self._schedule = self._passes(loop=loop)
         self._next = next(self._schedule, None)
 
@@ -133,6 +137,7 @@ class TapeFlow:
         lines = self._own_lines()
         book = TapeBook(self._market)
         begin = self._begin(lines, book)
+        self.begin_us = begin.received_ns // 1_000
         at_us = start_us
         with located(self._path, begin.number):
             actions = self._quotes(book, at_us)

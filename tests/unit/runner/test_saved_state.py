@@ -60,3 +60,10 @@ def test_a_folder_that_cannot_be_written_is_told_and_stops_nobody(tmp_path, capl
     (tmp_path / "states").write_text("a file is in the way")
     SavedStates(tmp_path / "states").write("bot", {"count": 1})
     assert "could not be saved" in caplog.text
+
+
+def test_a_state_that_could_not_be_read_again_is_not_written(tmp_path):
+    states = SavedStates(tmp_path)
+    with pytest.raises(ConfigError, match="more than"):
+        states.write("mine", {"text": "x" * 1_000_001})
+    assert states.read("mine") == {}

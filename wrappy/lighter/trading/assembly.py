@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from wrappy._core.order_states import OrderEvent
 from wrappy.lighter.asking.account import AccountReader
 from wrappy.lighter.config import complete, ws_url_for
 from wrappy.lighter.environment import NATIVE
@@ -300,7 +301,10 @@ class _Wiring:
                 for sender, lane in lanes.items():
                     if coi in lane.left:
                         outbox.report(row)
-                        outbox.follow(sender, lane.left[coi], [coi])
+                        tx_hash = lane.left[coi]
+                        # It tells what our journals know from what others placed.
+                        outbox.orders.apply(coi, OrderEvent.SENT, tx_hash=tx_hash)
+                        outbox.follow(sender, tx_hash, [coi])
         for row in await self.unknown_orders(account, outbox):
             outbox.report(row)
 

@@ -1,4 +1,4 @@
-"""Backtests: recorded candles, the exchange's rules, time that does not wait."""
+"""Backtests: recorded markets, the exchange's rules, time that does not wait."""
 
 from wrappy.runner.backtest.backtest import BacktestRun, run_backtest
 from wrappy.runner.backtest.data import CandleData
@@ -9,6 +9,7 @@ from wrappy.runner.backtest.sensitivity import (
     sensitivity_text,
 )
 from wrappy.runner.backtest.settings import BacktestSettings
+from wrappy.runner.backtest.tape_data import TapeData
 
 __all__ = [
     "BacktestRun",
@@ -16,6 +17,7 @@ __all__ = [
     "CandleData",
     "LookAhead",
     "SensitivityRow",
+    "TapeData",
     "decisions_on_prefixes",
     "run_backtest",
     "sensitivity",

@@ -1,23 +1,22 @@
-"""Runs a strategy over recorded candles, in time that does not wait."""
+"""Runs a strategy over recorded markets, in time that does not wait."""
 
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.errors import ConfigError
 from wrappy.lighter.config import ApiKeyConfig, DealerConfig
+from wrappy.runner.backtest.candle_play import CandlePlay
 from wrappy.runner.backtest.collector import Collector
 from wrappy.runner.backtest.data import CandleData
 from wrappy.runner.backtest.doubts import DoubtWatch
-from wrappy.runner.backtest.path_prices import PathPrices
 from wrappy.runner.backtest.settings import BacktestSettings
+from wrappy.runner.backtest.tape_data import TapeData
+from wrappy.runner.backtest.tape_play import TapePlay
 from wrappy.runner.backtest.watched_flow import WatchedFlow
 from wrappy.runner.engine.engine import TradingEngine
-from wrappy.runner.history.values import resolution_ms
 from wrappy.runner.in_process import InProcessExchange
 from wrappy.runner.performance.baselines import BuyAndHold, no_trade
 from wrappy.runner.performance.recorder import PerformanceRecorder
@@ -25,20 +24,20 @@ from wrappy.runner.performance.results import About
 from wrappy.runner.risk.guard import AccountGuard
 from wrappy.runner.strategy.parameters import written
 from wrappy.runner.virtual_time import run_virtual
-from wrappy.runner.worlds.tape_candles import TapeCandles
 from wrappy.runner.worlds.world import World
 from wrappy.venue.bundled import market_named
-from wrappy.venue.candle_flow import CandleFlow
-from wrappy.venue.flow import MergedFlow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from wrappy.runner.backtest.play import Play
     from wrappy.runner.performance.fills import Fill
     from wrappy.runner.performance.results import Baseline, Results
     from wrappy.runner.strategy.strategy import Strategy
     from wrappy.venue.candle_flow import CalmRun
     from wrappy.venue.orders import VenueOrder
+
+_MICRO: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +58,15 @@ class BacktestRun:
     orders: tuple[VenueOrder, ...]
     ledger_hash: str
     crashed: BaseException | None
-    data: tuple[CandleData, ...]
+    data: tuple[CandleData | TapeData, ...]
 
 
 def run_backtest(
     make_strategy: Callable[[], Strategy[Any]],
-    data: CandleData | Sequence[CandleData],
+    data: CandleData | TapeData | Sequence[CandleData | TapeData],
     settings: BacktestSettings | None = None,
 ) -> BacktestRun:
-    """Run a new strategy over candles and return what it came to.
+    """Run a new strategy over recorded markets and return what it came to.
 
     The strategy meets the same dealer, overlay and exchange rules as anywhere; only
     time and the door differ. The same strategy, data and settings give the same
@@ -75,93 +74,82 @@ def run_backtest(
 
     Args:
         make_strategy: makes the strategy; its class, or a function.
-        data: candles of each market it trades, all of the same length.
+        data: candles of each market it trades, all of the same length; or a tape of
+            each.
         settings: what is assumed.
 
     Raises:
-        ConfigError: data and strategy do not fit.
+        ConfigError: data and strategy do not fit, or a tape is damaged.
+        BookGapError: a change is missing from a tape.
         UsageError: called while an event loop runs.
     """
     settings = settings or BacktestSettings()
-    tapes = (data,) if isinstance(data, CandleData) else tuple(data)
-    begin_ms = _begin_ms(tapes, settings)
+    play = _play(data, settings)
 
     async def main() -> BacktestRun:
-        return await _Backtest(make_strategy(), tapes, settings, begin_ms).run()
+        return await _Backtest(make_strategy(), play, settings).run()
 
-    return run_virtual(main, epoch_s=begin_ms // 1_000)
+    try:
+        return run_virtual(main, epoch_s=play.begin_us // _MICRO)
+    finally:
+        play.close()
 
 
-def _begin_ms(tapes: Sequence[CandleData], settings: BacktestSettings) -> int:
-    """Return when trading begins: after the warm-up of every market."""
-    if not tapes:
+def _play(
+    data: CandleData | TapeData | Sequence[CandleData | TapeData],
+    settings: BacktestSettings,
+) -> Play:
+    given = (data,) if isinstance(data, (CandleData, TapeData)) else tuple(data)
+    candles = [one for one in given if isinstance(one, CandleData)]
+    tapes = [one for one in given if isinstance(one, TapeData)]
+    if not given:
         raise ConfigError("data: there is none; give candles of at least one market")
-    if len({tape.resolution for tape in tapes}) > 1:
-        raise ConfigError("data: all candles have to be of one length")
-    if len({tape.symbol for tape in tapes}) < len(tapes):
-        raise ConfigError("data: two sets of candles of one market; join them first")
-    for tape in tapes:
-        if settings.warm_up >= len(tape.rows):
-            raise ConfigError(
-                f"warm_up: {settings.warm_up} candles, but there are only "
-                f"{len(tape.rows)} of {tape.symbol}"
-            )
-    begin_ms = max(tape.rows[settings.warm_up].start_ms for tape in tapes)
-    if begin_ms % 1_000:
-        raise ConfigError(f"data: a candle begins within a second, at {begin_ms}")
-    return begin_ms
-
-
-def _first_of(tape: CandleData, begin_ms: int) -> int:
-    return bisect_left(tape.rows, begin_ms, key=lambda row: row.start_ms)
+    if candles and tapes:
+        raise ConfigError("data: candles and tapes do not go together")
+    return TapePlay(tapes, settings) if tapes else CandlePlay(candles, settings)
 
 
 class _Backtest:
     def __init__(
         self,
         strategy: Strategy[Any],
-        tapes: Sequence[CandleData],
+        play: Play,
         settings: BacktestSettings,
-        begin_ms: int,
     ) -> None:
         self._strategy = strategy
-        self._tapes = {tape.symbol: tape for tape in tapes}
+        self._play = play
         self._settings = settings
-        self._begin_ms = begin_ms
-        self._end_ms = max(tape.end_ms for tape in tapes)
-        missing = sorted(set(strategy.symbols) - set(self._tapes))
+        self._begin_us = play.begin_us
+        self._end_ms = -(-play.end_us // 1_000)
+        missing = sorted(set(strategy.symbols) - {one.symbol for one in play.data})
         if missing:
             raise ConfigError(
                 f"data: {strategy.name()} trades {', '.join(missing)}, of which there "
-                "are no candles"
+                f"{'is no tape' if _is_taped(play) else 'are no candles'}"
             )
         self._recorder = PerformanceRecorder(
-            start_ms=begin_ms, capital=settings.capital_micro
+            start_ms=self._begin_us // 1_000, capital=settings.capital_micro
         )
         self._collector: Collector | None = None
 
     async def run(self) -> BacktestRun:
         settings = self._settings
         exchange = InProcessExchange(
-            settings.venue(tuple(self._tapes)),
+            self._play.venue(),
             travel=settings.travel(),
             flow=WatchedFlow(
-                MergedFlow([self._flow(tape) for tape in self._tapes.values()]),
-                stepped=self._stepped,
-                passed=self._passed,
+                self._play.flow(), stepped=self._stepped, passed=self._passed
             ),
             repeats=True,
             keeps_alive=False,
+            epoch_s=self._begin_us / _MICRO,
         )
         owner = exchange.accounts[0]
         collector = Collector(
             exchange.engine.exchange,
             owner.account_index,
             self._recorder,
-            prices=PathPrices(
-                {market_named(t.symbol).market_id: t for t in self._tapes.values()},
-                points=settings.points,
-            ),
+            prices=self._play,
             travel_us=settings.request_ms[0] * 1_000,
         )
         self._collector = collector
@@ -172,39 +160,18 @@ class _Backtest:
             collector.sample(self._now_ms())
         return self._concluded(exchange, collector, crashed)
 
-    def _flow(self, tape: CandleData) -> CandleFlow:
-        settings = self._settings
-        return CandleFlow(
-            islice(tape.rows, _first_of(tape, self._begin_ms), None),
-            market_named(tape.symbol),
-            resolution_ms=resolution_ms(tape.resolution),
-            points=settings.points,
-            spread_ticks=settings.spread_ticks,
-            slippage_ticks=settings.slippage_ticks,
-            fill_on_touch=settings.fill_on_touch,
-            hold_takers=settings.hold_takers,
-            index=True,
-            begin_ms=self._begin_ms,
-        )
-
     def _stepped(self, at_us: int) -> None:
         if self._collector is not None:
-            self._collector.sample(self._begin_ms + at_us // 1_000)
+            self._collector.sample((self._begin_us + at_us) // 1_000)
 
     def _passed(self, runs: list[CalmRun]) -> None:
         if self._collector is not None:
-            self._collector.passed(runs, begin_ms=self._begin_ms)
+            self._collector.passed(runs, begin_ms=self._begin_us // 1_000)
 
     async def _trade(self, exchange: InProcessExchange) -> BaseException | None:
         """Let the strategy live as long as the data, and return what it raised."""
         settings, owner = self._settings, exchange.accounts[0]
         environment = exchange.environment
-        resolution = next(iter(self._tapes.values())).resolution
-        source = TapeCandles(
-            {symbol: tape.rows for symbol, tape in self._tapes.items()},
-            resolution=resolution,
-            unix_s=environment.unix_s,
-        )
         world = World(
             name="backtest",
             config=DealerConfig(
@@ -218,7 +185,7 @@ class _Backtest:
                 standard_account=settings.tier == "standard",
             ),
             environment=environment,
-            candles=lambda _, __: source,
+            candles=self._play.candles(environment),
             seed=settings.seed,
             watches_risk=False,
         )
@@ -233,7 +200,7 @@ class _Backtest:
         await engine.start()
         ending = asyncio.ensure_future(engine.wait())
         await asyncio.wait(
-            [ending], timeout=self._end_ms / 1_000 - environment.unix_s()
+            [ending], timeout=self._play.end_us / _MICRO - environment.unix_s()
         )
         report = await engine.stop()
         await ending
@@ -243,7 +210,8 @@ class _Backtest:
 
     def _now_ms(self) -> int:
         loop = asyncio.get_running_loop()
-        return max(self._begin_ms + round(loop.time() * 1_000), self._end_ms)
+        now_us = self._begin_us + round(loop.time() * _MICRO)
+        return max(-(-now_us // 1_000), self._end_ms)
 
     def _concluded(
         self,
@@ -260,12 +228,8 @@ class _Backtest:
                 world="backtest",
                 symbols=strategy.symbols,
                 parameters=written(strategy.parameters),
-                models=settings.models(),
-                data=tuple(
-                    f"{tape.symbol} {tape.resolution}: {note}"
-                    for tape in self._tapes.values()
-                    for note in (f"{len(tape.rows)} candles", *tape.notes)
-                ),
+                models=self._play.models(),
+                data=self._play.described(),
                 seed=settings.seed,
                 ledger_hash=ledger_hash,
             ),
@@ -280,29 +244,30 @@ class _Backtest:
             orders=tuple(exchange.ledger.orders(exchange.accounts[0].account_index)),
             ledger_hash=ledger_hash,
             crashed=crashed,
-            data=tuple(self._tapes.values()),
+            data=self._play.data,
         )
 
     def _baselines(self, exchange: InProcessExchange) -> tuple[Baseline, ...]:
         settings = self._settings
-        first = self._tapes[self._strategy.symbols[0]]
+        symbol = self._strategy.symbols[0]
         tier = exchange.engine.settings.tier_named(settings.tier)
         hold = BuyAndHold(
-            market_named(first.symbol),
-            start_ms=self._begin_ms,
+            market_named(symbol),
+            start_ms=self._begin_us // 1_000,
             capital=settings.capital_micro,
             taker_fee=tier.taker_fee_tick,
         )
-        length = resolution_ms(first.resolution)
-        begin = _first_of(first, self._begin_ms)
-        hold.price(first.rows[begin].start_ms, first.rows[begin].open)
-        for row in islice(first.rows, begin, None):
-            hold.price(row.start_ms + length, row.close)
+        for now_ms, price in self._play.prices(symbol):
+            hold.price(now_ms, price)
         return (
             no_trade(
-                start_ms=self._begin_ms,
+                start_ms=self._begin_us // 1_000,
                 end_ms=self._end_ms,
                 capital=settings.capital_micro,
             ),
             hold.finish(self._end_ms),
         )
+
+
+def _is_taped(play: Play) -> bool:
+    return any(isinstance(one, TapeData) for one in play.data)

@@ -20,7 +20,7 @@ from wrappy.venue.orders import created_orders
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from wrappy.runner.backtest.path_prices import PathPrices
+    from wrappy.runner.backtest.play import Play
     from wrappy.runner.performance.recorder import PerformanceRecorder
     from wrappy.venue.candle_flow import CalmRun
     from wrappy.venue.events import Event, Trade
@@ -44,7 +44,7 @@ class Collector:
         account: int,
         recorder: PerformanceRecorder,
         *,
-        prices: PathPrices,
+        prices: Play,
         travel_us: int,
     ) -> None:
         self.fills: list[Fill] = []
@@ -126,8 +126,9 @@ class Collector:
         self._recorder.order_sent(len(orders))
         for order in orders:
             market = order["MarketIndex"]
-            decided = self._prices.at(market, event.at_us - self._travel_us)
-            arrived = self._exchange.markets[market].mark_price
+            decided = self._prices.decided_at(market, event.at_us - self._travel_us)
+            arrived = self._prices.arrived_at(market, event.at_us)
+            arrived = arrived or self._exchange.markets[market].mark_price
             self._middles[order["ClientOrderIndex"]] = (decided or arrived, arrived)
 
     def _order(self, event: OrderChanged) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from wrappy.runner.backtest.backtest import run_backtest
 from wrappy.runner.backtest.data import CandleData
-from wrappy.runner.backtest.settings import BacktestSettings
+from wrappy.runner.backtest.settings import QUEUES, BacktestSettings
+from wrappy.runner.backtest.tape_data import TapeData
 from wrappy.venue.bundled import market_named
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from wrappy.runner.performance.results import Results
     from wrappy.runner.strategy.strategy import Strategy
+
+    _One: TypeAlias = CandleData | TapeData
+    _Data: TypeAlias = _One | Sequence[_One]
 
 LATENCY_FACTOR: Final = 5
 """How many times longer messages are on their way in the slow case."""
@@ -84,9 +88,34 @@ def _longer(bounds_ms: tuple[int, int]) -> tuple[int, int]:
     return low * LATENCY_FACTOR, high * LATENCY_FACTOR
 
 
+def _cases(
+    settings: BacktestSettings, data: _Data
+) -> dict[str, tuple[BacktestSettings, tuple[_One, ...]]]:
+    given = (data,) if isinstance(data, (CandleData, TapeData)) else tuple(data)
+    tapes = [one for one in given if isinstance(one, TapeData)]
+    if not tapes:
+        candles = [one for one in given if isinstance(one, CandleData)]
+        models = fill_models(settings, candles)
+        return {name: (model, given) for name, model in models.items()}
+    slow = replace(
+        settings,
+        request_ms=_longer(settings.request_ms),
+        reply_ms=_longer(settings.reply_ms),
+    )
+    return {
+        "as set": (settings, given),
+        **{
+            f"queue: {queue}": (settings, tuple(one.queued(queue) for one in tapes))
+            for queue in QUEUES
+            if queue != tapes[0].queue
+        },
+        f"latency x{LATENCY_FACTOR}": (slow, given),
+    }
+
+
 def sensitivity(
     make_strategy: Callable[[], Strategy[Any]],
-    data: CandleData | Sequence[CandleData],
+    data: CandleData | TapeData | Sequence[CandleData | TapeData],
     settings: BacktestSettings | None = None,
     *,
     executor: Executor | None = None,
@@ -97,7 +126,8 @@ def sensitivity(
 
     Args:
         make_strategy: makes the strategy; its class, or a function.
-        data: candles of each market it trades.
+        data: candles of each market it trades, or tapes, of which the queue models
+            are compared.
         settings: what is varied.
         executor: runs them side by side; all three have to be picklable where it
             works in other processes. One after another without it.
@@ -105,25 +135,32 @@ def sensitivity(
     Raises:
         ConfigError: data and strategy do not fit.
     """
-    models = fill_models(settings or BacktestSettings(), data)
-    unlike = list(dict.fromkeys(models.values()))
+    cases = _cases(settings or BacktestSettings(), data)
+    # Told apart by what they are, not by what is in them: candles have no hash.
+    keys = {
+        name: (model, tuple(map(id, played))) for name, (model, played) in cases.items()
+    }
+    unlike = {keys[name]: case for name, case in cases.items()}
     if executor is None:
-        told = [_results(make_strategy, data, model) for model in unlike]
+        told = [
+            _results(make_strategy, played, model) for model, played in unlike.values()
+        ]
     else:
         coming = [
-            executor.submit(_results, make_strategy, data, model) for model in unlike
+            executor.submit(_results, make_strategy, played, model)
+            for model, played in unlike.values()
         ]
         told = [one.result() for one in coming]
-    by_model = dict(zip(unlike, told, strict=True))
+    found = dict(zip(unlike, told, strict=True))
     return tuple(
-        _row(name, model, by_model[model][0], crashed=by_model[model][1])
-        for name, model in models.items()
+        _row(name, model, found[keys[name]][0], crashed=found[keys[name]][1])
+        for name, (model, _) in cases.items()
     )
 
 
 def _results(
     make_strategy: Callable[[], Strategy[Any]],
-    data: CandleData | Sequence[CandleData],
+    data: Sequence[_One],
     settings: BacktestSettings,
 ) -> tuple[Results, bool]:
     run = run_backtest(make_strategy, data, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wrappy.errors import ConfigError
 from wrappy.runner.in_process import TravelTimes
@@ -13,9 +13,17 @@ from wrappy.venue.settings import VenueSettings
 
 if TYPE_CHECKING:
     from wrappy.runner.risk.limits import RiskLimits
+    from wrappy.venue.settings import QueueModel
 
 _MICRO = 1_000_000
 _NEVER_S = 10**9
+_TAKEN = "takers eat the recorded levels, which the next recorded change restores"
+QUEUES: Final[dict[QueueModel, str]] = {
+    "risk-averse": "behind all that was there; only trades bring orders forward",
+    "prob": "behind all that was there; cancels bring orders forward in part",
+    "front": "before all others at their price",
+}
+"""Where orders stand on a tape, by the name of the queue model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,18 +104,34 @@ class BacktestSettings:
             stream_limits=StreamLimits(idle_close_s=_NEVER_S),
         )
 
-    def models(self) -> dict[str, str]:
-        """Return the assumptions in words, for whoever reads the results."""
-        rule = "touches" if self.fill_on_touch else "goes through"
+    def models(self, queue: QueueModel | None = None) -> dict[str, str]:
+        """Return the assumptions in words, for whoever reads the results.
+
+        Args:
+            queue: how orders queue on a tape; None for candles.
+        """
+        fills = self._on_candles()
+        if queue is not None:
+            fills = {
+                "fills": "resting orders fill by recorded trades, in their queue",
+                "queue": f"{queue}: {QUEUES[queue]}",
+                "takers": _TAKEN,
+            }
         low, high = self.request_ms
+        return {
+            **fills,
+            "latency": f"requests {low} to {high} ms, replies {self.reply_ms[0]} to "
+            f"{self.reply_ms[1]} ms",
+            "tier": self.tier,
+            "funding": "paid at full hours" if self.funding else "left out",
+        }
+
+    def _on_candles(self) -> dict[str, str]:
+        rule = "touches" if self.fill_on_touch else "goes through"
         return {
             "fills": f"resting orders fill when the candle's path {rule} their price",
             "path": f"open, nearer extreme, other extreme, close; {self.points} points",
             "takers": f"{'next' if self.hold_takers else 'standing'} quote, "
             f"{self.spread_ticks} tick(s) of spread and {self.slippage_ticks} of "
             "slippage",
-            "latency": f"requests {low} to {high} ms, replies {self.reply_ms[0]} to "
-            f"{self.reply_ms[1]} ms",
-            "tier": self.tier,
-            "funding": "paid at full hours" if self.funding else "left out",
         }

@@ -117,14 +117,17 @@ class Bot:
 
     async def _work(self, world: World) -> int:
         settings = self._settings
-        if settings.limits is not None:
-            self._guard = AccountGuard(settings.limits)
         facts = facts_of(settings, world, self.symbols)
+        # What ends with this process is not gone on with.
+        states = self._files.states if facts.outlives else None
+        if settings.limits is not None:
+            # In a folder of its own: a strategy may be called anything.
+            kept = None if states is None else states / "risk"
+            self._guard = AccountGuard(settings.limits, state_dir=kept)
         engine = TradingEngine(
             world,
             guard=self._guard,
-            # What ends with this process is not gone on with.
-            state_dir=self._files.states if facts.outlives else None,
+            state_dir=states,
             stop_timeout_s=settings.engine.stop_timeout_s,
         )
         for name, strategy in self._strategies:
@@ -134,15 +137,15 @@ class Bot:
         async with watched(engine, settings) as seen, control:
             self._engine = engine
             await engine.start()
-            self._tell(
-                f"{settings.bot_name} runs {', '.join(engine.runs)} on "
-                f"{'(dry run) ' if world.is_dry else ''}{world.name} "
-                f"({world.config.base_url}, account {world.config.account_index})"
-            )
-            if seen is not None and seen.monitor is not None:
-                # Told once and never logged: it may have the token in it.
-                self._tell(f"look at it: {seen.address}")
             try:
+                self._tell(
+                    f"{settings.bot_name} runs {', '.join(engine.runs)} on "
+                    f"{'(dry run) ' if world.is_dry else ''}{world.name} "
+                    f"({world.config.base_url}, account {world.config.account_index})"
+                )
+                if seen is not None and seen.monitor is not None:
+                    # Told once and never logged: it may have the token in it.
+                    self._tell(f"look at it: {seen.address}")
                 await self._wait(engine)
             finally:
                 code, words = await self._end(world, engine)

@@ -8,11 +8,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from wrappy.errors import (
-    InvalidOrderError,
-    TransportError,
-    VenueError,
-)
+from wrappy.errors import KeyInUseError, WrappyError
 from wrappy.lighter.dealer import LighterDealer
 
 if TYPE_CHECKING:
@@ -70,6 +66,9 @@ async def flatten(
         world: where, and whose account.
         symbols: which markets.
         close: whether positions are closed, or only orders taken away.
+
+    Raises:
+        KeyInUseError: another process sends with this key.
     """
     config = dataclasses.replace(
         # Whoever comes to clear up must not be stopped by what there is to clear.
@@ -86,12 +85,14 @@ async def flatten(
                 dataclasses.replace(config, symbol=symbol),
                 environment=world.environment,
             )
-        except (VenueError, TransportError) as error:
+        except KeyInUseError:
+            raise  # there may be another key
+        except WrappyError as error:
             problems.append(f"{symbol}: {error}")
             continue
         try:
             count, size = await _market(dealer, close=close)
-        except (VenueError, TransportError, InvalidOrderError) as error:
+        except WrappyError as error:
             problems.append(f"{symbol}: {error}")
         else:
             if count:
@@ -116,7 +117,7 @@ async def _market(dealer: LighterDealer, *, close: bool) -> tuple[int, Decimal]:
                 await dealer.close_position()
             count = len(await dealer.fetch_open_orders())
             size = await dealer.fetch_my_position()
-        except (VenueError, TransportError, InvalidOrderError) as error:
+        except WrappyError as error:
             if last:
                 raise
             logger.warning("%s: %s; trying again", symbol, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -98,9 +99,17 @@ async def _run(
 
 
 def tell(line: str) -> None:
-    """Write a line for whoever watches, at once."""
-    sys.stdout.write(f"wrappy: {line}\n")
-    sys.stdout.flush()
+    """Write a line for whoever watches, at once.
+
+    Whoever watched may be gone, with their terminal or pipe: trading goes on.
+    """
+    try:
+        sys.stdout.write(f"wrappy: {line}\n")
+        sys.stdout.flush()
+    except OSError:
+        # What is still in the buffer would fail once more at the very end.
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _asked(phrase: str) -> bool:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks politely, the second ends the process."""
+"""SIGINT, SIGTERM, SIGHUP: the first asks politely, the second ends the process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _LAST_WORDS: Final = b"wrappy: ended at once; orders may still rest\n"
 
 
 class StopSignals:
-    """Listens for the two signals while it is entered; main thread only.
+    """Listens for the signals while it is entered; main thread only.
+
+    SIGHUP, of a terminal that goes away, comes more than once and is never the
+    second; where it is ignored, as under `nohup`, it stays so.
 
     The handlers are the interpreter's own, not the event loop's: the second signal
     works although the loop is blocked.
@@ -34,7 +37,10 @@ class StopSignals:
         self._wake: Callable[[], object] | None = None
 
     def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            before = signal.getsignal(number)
+            if number == signal.SIGHUP and before is signal.SIG_IGN:
+                continue
             self._before[number] = signal.signal(number, self._got)
 
     def __exit__(self, *exc_info: object) -> None:
@@ -49,7 +55,10 @@ class StopSignals:
 
     def _got(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None:
-            os.write(2, _LAST_WORDS)
+            if number == signal.SIGHUP:
+                return
+            with contextlib.suppress(OSError):
+                os.write(2, _LAST_WORDS)
             os._exit(INTERRUPTED)
         self.received = signal.Signals(number).name
         if self._wake is not None:

@@ -82,6 +82,7 @@ class TradingEngine:
         self._stop_timeout_s = stop_timeout_s
         self._runs: dict[str, StrategyRun] = {}
         self._observers: list[EngineObserver] = []
+        self._claimed: set[int] = set()
         self._started_at: float | None = None
         self._stopping = False
         self._stopped: asyncio.Future[StopReport] | None = None
@@ -132,6 +133,7 @@ class TradingEngine:
             states=self._states,
             stop_timeout_s=self._stop_timeout_s,
             observers=self._observers,
+            claimed=self._claimed,
         )
         self._runs[called] = run
         if self.is_running:

@@ -58,13 +58,19 @@ class SavedStates:
         """Save a state, as a whole or not at all; a full disk is logged.
 
         Raises:
-            ConfigError: the name cannot be a file's, or the state is no JSON.
+            ConfigError: the name cannot be a file's, or the state is no JSON or too
+            long.
         """
         path = self._path(name)
         try:
             raw = json.dumps(dict(state), default=str).encode()
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{name}.save: is no JSON ({error})") from error
+        if len(raw) > MOST_BYTES:
+            raise ConfigError(
+                f"{name}.save: {len(raw)} bytes are more than {MOST_BYTES}; it could "
+                "not be read again"
+            )
         spare = path.with_suffix(".new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         try:

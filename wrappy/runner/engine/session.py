@@ -74,16 +74,23 @@ class StrategySession:
         world: where.
         strategy: for whose markets.
         guard: stands before every order; None for none.
+        claimed: orders of earlier runs that a session has taken already; shared by
+            those of one engine, so that each has one owner.
     """
 
     def __init__(
-        self, world: World, strategy: Strategy[object], guard: AccountGuard | None
+        self,
+        world: World,
+        strategy: Strategy[object],
+        guard: AccountGuard | None,
+        claimed: set[int] | None = None,
     ) -> None:
         self.dealers: dict[str, LighterDealer] = {}
         self._world = world
         self._strategy = strategy
         self._guard = guard
         self._own: set[int] = set()
+        self._claimed = set() if claimed is None else claimed
         self._ws: WsInfo | None = None
         self._open = contextlib.AsyncExitStack()
 
@@ -168,11 +175,13 @@ class StrategySession:
     def _keep_own(self, dealer: LighterDealer) -> None:
         dealer.orders.tell(self._note)
         # What an earlier run left has the hash that its journal knows.
-        self._own.update(
+        left = {
             order.client_order_index
             for order in dealer.orders.live()
             if order.tx_hash is not None
-        )
+        }
+        self._own |= left - self._claimed
+        self._claimed |= left
 
     async def take_away(self, timeout_s: float) -> tuple[int, ...]:
         """Cancel the strategy's orders and see that they are gone.

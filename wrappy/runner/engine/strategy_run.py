@@ -77,6 +77,7 @@ class StrategyRun:
         states: where `save` goes; None for nowhere.
         stop_timeout_s: longest wait for its orders to be gone.
         observers: hear of it.
+        claimed: as `StrategySession` takes it.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class StrategyRun:
         states: SavedStates | None,
         stop_timeout_s: float,
         observers: Sequence[EngineObserver] = (),
+        claimed: set[int] | None = None,
     ) -> None:
         self.name = name
         self.strategy = strategy
@@ -98,7 +100,7 @@ class StrategyRun:
         self.started_s: float | None = None
         self.left = Left(name, ())
         self._ended_as = RunState.STOPPED
-        self.session = StrategySession(world, strategy, guard)
+        self.session = StrategySession(world, strategy, guard, claimed)
         self._world = world
         self._states = states
         self._stop_timeout_s = stop_timeout_s
@@ -157,9 +159,7 @@ class StrategyRun:
         opening = asyncio.ensure_future(self.session.open())
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
-            await asyncio.wait(
-                [opening, stopping], return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait([opening, stopping], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (opening, stopping):
                 task.cancel()

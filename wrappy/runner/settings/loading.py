@@ -211,6 +211,9 @@ def _loaded_module(name: str, where: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            # It is there, and what it imports is not.
+            raise _broken(name, where, error) from error
         raise ConfigError(
             f"{where}: there is no module {name!r} ({error.msg}); "
             "a file is named path.py:Class"

@@ -1,0 +1,197 @@
+"""What both legs share: dealer, streams, bus, and a look at both positions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from examples.hedge.book import Patience, Reading
+from wrappy import (
+    LighterDealer,
+    OrderDeniedError,
+    SendOutcomeUnknownError,
+    SignerError,
+    TransportError,
+    VenueError,
+    WrappyError,
+    WsInfo,
+)
+from wrappy.lighter.asking.reading import account_in, position_of, rows_by_market
+from wrappy.lighter.environment import NATIVE
+from wrappy.model import ReceiptStage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from decimal import Decimal
+
+    from examples.hedge.settings import StrategySettings
+    from wrappy import DealerConfig
+    from wrappy.lighter.environment import Environment
+    from wrappy.runner.bus import MessageBus
+
+READ_S = 4.0
+LOOK_AGAIN_S = 0.05
+NEVER_EXECUTED = (ReceiptStage.REJECTED, ReceiptStage.NOT_SENT)
+
+
+class HedgeHaltedError(WrappyError):
+    """The pair is out of balance and stays so: a person has to look."""
+
+
+def say(words: str) -> None:
+    """Tell a person what happens."""
+    print(words, flush=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """What a leg works with.
+
+    Attributes:
+        dealer: of this leg's account.
+        ws: streams of this leg's account.
+        bus: to the other leg.
+        accounts: indices of the accounts A and B.
+        strategy: how the pair trades.
+        read_position: asks the exchange for any account's position, in lots.
+        tell: where a leg tells what it does.
+    """
+
+    dealer: LighterDealer
+    ws: WsInfo
+    bus: MessageBus
+    accounts: tuple[int, int]
+    strategy: StrategySettings
+    read_position: Callable[[int], Any]
+    tell: Callable[[str], None] = say
+
+    def lots(self, size: Decimal) -> int:
+        """Return a size in lots."""
+        return int(size * self.dealer.market.size_scale)
+
+    async def patience(self) -> Patience:
+        """Return the limits in lots, the exchange's minimum at today's price."""
+        market, strategy = self.dealer.market, self.strategy
+        mid = self.ws.book().mid_price
+        least = market.min_base_amount
+        if mid is not None:
+            # A twentieth more, so that it still holds when the price has moved.
+            worth = int(mid * 1_000_000) // market.size_scale
+            least = max(least, market.min_quote_amount * 21 // 20 // max(worth, 1) + 1)
+        return Patience(
+            least_lots=least,
+            limit_lots=max(self.lots(strategy.limit), 1),
+            hedge_for_s=strategy.hedge_for_s,
+            flatten_after_s=strategy.flatten_after_s,
+            halt_after_s=strategy.halt_after_s,
+        )
+
+    async def positions(self, *, fresh: bool = False) -> tuple[int, Reading]:
+        """Return leg A's position and the net exposure, asked for just now.
+
+        Args:
+            fresh: ask for this leg's own as well, instead of the stream's word.
+
+        Raises:
+            VenueError, TransportError, ProtocolError: they could not be read.
+        """
+        began_ms = self.dealer.now_ms()
+        read = self.read_position if fresh else self._position
+        a, b = await asyncio.gather(*map(read, self.accounts))
+        return a, Reading(a + b, began_ms)
+
+    async def traded(self, coi: int) -> int:
+        """Return the lots that a market order traded, once that is certain."""
+        while True:
+            receipt = await self.dealer.wait_settled(coi, 1.0)
+            if receipt.stage in NEVER_EXECUTED or (
+                receipt.stage.is_settled and receipt.status.is_terminal
+            ):
+                return self.lots(receipt.filled)
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def trade(self, lots: int) -> int | None:
+        """Send a market order; return its number, which may be in doubt.
+
+        Returns:
+            None when it was refused or could not be sent.
+        """
+        size, bps = self.dealer.market.size(lots), self.strategy.slippage_bps
+        try:
+            sent = await self.dealer.create_market_order(size, slippage_bps=bps)
+            return sent["client_order_index"]
+        except SendOutcomeUnknownError as error:
+            self.tell(f"an order of {lots} lots is in doubt: {error}")
+            return error.client_order_indices[-1]
+        except (VenueError, TransportError, OrderDeniedError, SignerError) as error:
+            self.tell(f"an order of {lots} lots is refused: {error}")
+            return None
+
+    async def _position(self, account: int) -> int:
+        if account == self.dealer.config.account_index and self.ws.is_ready:
+            held = self.ws.positions.get(self.dealer.market.symbol)
+            return self.lots(held.size) if held is not None else 0
+        return int(await self.read_position(account))
+
+
+@contextlib.asynccontextmanager
+async def open_post(
+    config: DealerConfig,
+    accounts: tuple[int, int],
+    strategy: StrategySettings,
+    bus: MessageBus,
+    *,
+    environment: Environment = NATIVE,
+    tell: Callable[[str], None] = say,
+) -> AsyncIterator[Post]:
+    """Open what a leg works with and close it in the end."""
+    key = config.api_keys[0]
+    rest = environment.open_rest(config.base_url, timeout_s=READ_S)
+    try:
+        async with (
+            await LighterDealer.create(config, environment=environment) as dealer,
+            await WsInfo.run_overlay(
+                config.account_index,
+                key.api_key_index,
+                key.api_key_private_key,
+                symbol=dealer.market.symbol,
+                base_url=config.base_url,
+                chain_id=config.chain_id,
+                environment=environment,
+            ) as ws,
+        ):
+            ws.attach(dealer)
+
+            async def read_position(account: int) -> int:
+                question: dict[str, str | int] = {"by": "index", "value": account}
+                answer = await rest.get("/api/v1/account", question)
+                rows = account_in(answer, account).get("positions")
+                for row in rows_by_market(rows, "positions"):
+                    if row.get("market_id") == dealer.market.market_id:
+                        size = position_of(row).size
+                        return int(size * dealer.market.size_scale)
+                return 0
+
+            yield Post(
+                dealer=dealer,
+                ws=ws,
+                bus=bus,
+                accounts=accounts,
+                strategy=strategy,
+                read_position=read_position,
+                tell=tell,
+            )
+    finally:
+        await rest.aclose()
+
+
+async def first_positions(post: Post) -> tuple[int, Reading]:
+    """Return the positions at the start, asked for until somebody answers."""
+    while True:
+        try:
+            return await post.positions()
+        except (VenueError, TransportError) as error:  # noqa: PERF203 - that is the point
+            post.tell(f"positions cannot be read yet: {error}")
+            await asyncio.sleep(post.strategy.reconcile_s)
