@@ -14,7 +14,7 @@ demo: $(VENV)/.bot
 	$(BIN)/python -W error examples/order_life.py $(if $(TAPE),--tape "$(TAPE)")
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow"
 
 check: $(VENV)/.dev $(VENV)/.docs
 	bash .ci/check

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RUNNER = ROOT / "benchmarks" / "run.py"
 DEADLINE_S = 120.0

@@ -32,6 +32,8 @@ from wrappy.runner.settings import BacktestSection, read_settings
 from wrappy.runner.settings.loading import reloaded, strategy_class
 from wrappy.runner.sweep import StrategyBacktest, SweepStoppedError
 
+pytestmark = pytest.mark.slow
+
 BEGIN_MS = 1_700_006_400_000
 MINUTE_MS = 60_000
 

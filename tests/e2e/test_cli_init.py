@@ -60,7 +60,10 @@ class Terminal:
 
 
 # Starting a second interpreter by fork is what a terminal is for.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+]
 
 
 def interview(terminal, network, *, risk="yes"):

@@ -24,6 +24,8 @@ from wrappy.runner.settings.sections import BotSettings, NetworkSection
 from wrappy.signing.sdk import SdkSigner
 from wrappy.venue import Venue
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 MAY_TAKE_S = 30.0
 AGREE = "journal and exchange agree"

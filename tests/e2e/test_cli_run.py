@@ -11,6 +11,8 @@ import pytest
 
 from tests.cli import called, resting, until, wrappy, write_bot
 
+pytestmark = pytest.mark.slow
+
 
 async def test_without_a_file_an_example_runs_on_a_local_exchange(tmp_path):
     code, out, errors = await called("run", "--duration", "1")

@@ -19,6 +19,8 @@ from tests.cli import asked, called, resting, until, wrappy, write_bot
 from wrappy import LighterDealer
 from wrappy.venue.events import SetIndexPrice, SetLevel
 
+pytestmark = pytest.mark.slow
+
 POSITION = Decimal("0.1")
 
 

@@ -20,6 +20,8 @@ from wrappy.venue import FaultRule, VenueSettings
 from wrappy.venue.events import TradeExecuted
 from wrappy.venue.flow_settings import FlowSettings
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 

@@ -29,6 +29,8 @@ from wrappy.venue import VenueSettings
 from wrappy.venue.bundled import market_named
 from wrappy.venue.flow_settings import FlowSettings
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 STAGES = sorted((EXAMPLES / "staged_rollout").glob("*.toml"))

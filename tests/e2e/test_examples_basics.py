@@ -23,6 +23,8 @@ from wrappy.protocol.transactions import TxType
 from wrappy.runner.network import venue_configs
 from wrappy.venue import Venue
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BASICS = ROOT / "examples" / "basics"
 PATIENCE_S = 60.0

@@ -26,6 +26,8 @@ from wrappy.venue.fault_rules import FaultRule
 from wrappy.venue.flow_settings import FlowSettings
 from wrappy.venue.settings import VenueSettings
 
+pytestmark = pytest.mark.slow
+
 STRATEGIES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "strategies"
 BEGIN_MS = 1_767_225_600_000
 LOTS = 10_000

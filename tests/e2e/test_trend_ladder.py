@@ -31,6 +31,8 @@ from wrappy.venue.bundled import market_named
 from wrappy.venue.events import FaultFired, OrderChanged, TradeExecuted
 from wrappy.venue.flow_settings import FlowSettings
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "examples" / "trend_ladder"
 sys.path.insert(0, str(FOLDER))

@@ -22,6 +22,8 @@ from wrappy.runner.worlds.settings import PaperSettings
 from wrappy.venue import FaultRule, VenueSettings
 from wrappy.venue.events import TradeExecuted
 
+pytestmark = pytest.mark.slow
+
 REAL = VenueSettings(seed=3, symbols=("ETH", "BTC"), verify=False)
 NOT_ACTIVE = 21605
 SAME_MS = 2

@@ -35,7 +35,10 @@ from wrappy.runner.network import venue_configs
 from wrappy.venue import Venue, VenueSettings
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
-pytestmark = pytest.mark.skipif(SERVER is None, reason="no redis-server here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(SERVER is None, reason="no redis-server here"),
+]
 HEDGES = int(os.environ.get("WRAPPY_HEDGES", "20"))
 KILL_EVERY = 20
 DEADLINE_S = 30.0

@@ -19,6 +19,8 @@ from wrappy.runner.virtual_time import run_virtual
 from wrappy.venue import FaultRule
 from wrappy.venue.events import FaultFired
 
+pytestmark = pytest.mark.slow
+
 SECOND_US = 1_000_000
 MINUTES_S = 600
 SOON_S = 20

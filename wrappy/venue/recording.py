@@ -28,7 +28,7 @@ from wrappy.errors import ConfigError
 from wrappy.protocol.market_frames import COUNT_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from wrappy.model import Market
@@ -213,7 +213,7 @@ class RecordingReader:
         header = _head(path)
         self.markets = tuple(header.markets)
 
-    def rows(self) -> Iterator[tuple[int, Row]]:
+    def rows(self) -> Generator[tuple[int, Row], None, None]:
         """Yield every line after the first, with its number.
 
         Raises:

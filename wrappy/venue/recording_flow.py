@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from typing import TYPE_CHECKING
@@ -93,18 +94,20 @@ class RecordingFlow:
         self._schedule.close()
 
     def _play(self) -> Generator[tuple[int, list[FlowAction]], None, None]:
-        begin_us, at_us, rows = None, 0, self._reader.rows()
-        for number, row in rows:
-            if begin_us is None:
-                if not isinstance(row, RecordedBook):
-                    continue
-                self.begin_us = begin_us = row.us
-            # A clock that was set back stands still.
-            at_us = max(at_us, round((row.us - begin_us) / self._speed))
-            with located(self._path, number):
-                actions = self._actions(row, at_us)
-            if actions:
-                yield at_us, actions
+        begin_us, at_us = None, 0
+        # Whatever ends the replay closes the file.
+        with contextlib.closing(self._reader.rows()) as rows:
+            for number, row in rows:
+                if begin_us is None:
+                    if not isinstance(row, RecordedBook):
+                        continue
+                    self.begin_us = begin_us = row.us
+                # A clock that was set back stands still.
+                at_us = max(at_us, round((row.us - begin_us) / self._speed))
+                with located(self._path, number):
+                    actions = self._actions(row, at_us)
+                if actions:
+                    yield at_us, actions
         if begin_us is None:
             raise ConfigError(f"tape: {self._path} has no book")
         if self._reader.cut_off:

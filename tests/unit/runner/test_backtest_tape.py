@@ -13,6 +13,13 @@ from tests.unit.runner.test_backtest import data_of, still
 from wrappy.errors import BookGapError, ConfigError
 from wrappy.runner.backtest import BacktestSettings, TapeData, run_backtest, sensitivity
 from wrappy.runner.strategy import NoParameters, Strategy
+from wrappy.venue.bundled import market_named
+from wrappy.venue.recording import (
+    RecordedBook,
+    RecordedDelta,
+    RecordedTrade,
+    RecordingWriter,
+)
 
 QUOTES = Joining(take_every=0)
 
@@ -57,6 +64,39 @@ def test_the_nearer_to_the_front_the_more_is_filled(runs):
     }
     assert made["front"] >= made["prob"] >= made["risk-averse"] > 0
     assert made["front"] > made["risk-averse"]
+
+
+class Waits(Strategy[NoParameters]):
+    """Stands at the best bid and waits."""
+
+    market_data = "book"
+
+    async def run(self, ctx):
+        await ctx.dealer().create_limit_order(3_000, "0.5", post_only=True)
+        await ctx.dealer().flush()
+        await ctx.sleep(10**6)
+
+
+@pytest.mark.parametrize(
+    ("queue", "filled"), [("risk-averse", 0), ("prob", 2_500), ("front", 5_000)]
+)
+def test_cancels_of_others_count_as_the_queue_model_says(tmp_path, queue, filled):
+    start_us, second = 1_800_000_000_000_000, 1_000_000
+    path = tmp_path / "queue.jsonl"
+    writer = RecordingWriter(path, [market_named("ETH")])
+    bids, asks = [("3000.00", "1.0")], [("3000.10", "5.0")]
+    writer.write([RecordedBook(start_us, 0, 1, bids, asks)])
+    for at, size in ((3, "2.0"), (4, "1.0")):  # half of what is there goes again
+        bids = [("3000.00", size)]
+        at_us = start_us + at * second
+        writer.write([RecordedDelta(at_us, 0, at - 2, at - 1, bids, [])])
+    writer.write(
+        [RecordedTrade(start_us + 5 * second, 0, 1, "3000.00", "0.75", is_ask=True)]
+    )
+    writer.close()
+    run = run_backtest(Waits, TapeData(path, queue=queue))
+    assert run.crashed is None
+    assert sum(fill.size for fill in run.fills) == filled
 
 
 def test_results_name_the_queue_model_the_tape_and_what_else_could_have_been(eth, runs):
