@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli import environment
 from wrappy.runner.settings import load_strategies, read_settings
+from wrappy.runner.settings.loading import example_names
 from wrappy.signing import derive_key_pair
 
 KEY = derive_key_pair(b"init").private_key
@@ -114,7 +115,8 @@ def test_a_local_exchange_needs_no_key(tmp_path):
 def test_a_strategy_of_ones_own_is_written_as_it_was_named(tmp_path):
     terminal = Terminal(tmp_path, "init")
     terminal.answer("Choose (1-4)", "1\n")
-    terminal.answer("a strategy of your own", "4\n")
+    own = len(example_names()) + 1
+    terminal.answer("a strategy of your own", f"{own}\n")
     terminal.answer("Its place", "nonsense\n")
     terminal.answer("Its place", "mine.py:Mine\n")
     terminal.answer("Market", "\n")
