@@ -40,6 +40,8 @@ def read_parameters(kind: type[P], given: Mapping[str, Any], *, where: str) -> P
     for name, field in fields.items():
         if name not in given and not _has_default(field):
             raise ConfigError(f"{where}.{name}: is missing; it has no default")
+    if not given:
+        return kind()
     try:
         return msgspec.convert(dict(given), kind, strict=True, dec_hook=_no_guess)
     except msgspec.ValidationError as error:
