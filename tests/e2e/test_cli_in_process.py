@@ -179,3 +179,45 @@ def test_an_interview_that_breaks_off_writes_nothing(
     monkeypatch.setattr("sys.stdin", io.StringIO(answers))
     assert main(["init", str(tmp_path / "wrappy.toml")]) == code
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_halt_outlives_a_restart_until_somebody_resumes(
+    quiet_venue, tmp_path, capsys
+):
+    limits = "[risk]\nmax_open_orders = 9\n"
+    file = write_bot(tmp_path, url=quiet_venue.base_url, extra=limits)
+    (tmp_path / "mine.py").write_text(
+        "from wrappy.runner.strategy import NoParameters, Strategy\n\n\n"
+        "class Resting(Strategy[NoParameters]):\n"
+        "    async def run(self, ctx):\n"
+        "        await ctx.sleep(10**6)\n"
+    )
+    code, told = await called(capsys, "resume", file)
+    assert code == 1
+    assert "does not run" in told
+    async with bot_of(file) as (lines, _):
+        await until(lambda: lines)
+        code, told = await called(capsys, "resume", file)
+    assert "is active now" in told or "reducing" in told
+    (kept,) = (tmp_path / "state").rglob("risk-guard.json")
+    state = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**state, "halts": {"person": ["enough", None]}}))
+    async with bot_of(file) as (lines, _):
+        await until(lambda: lines)
+        code, told = await called(capsys, "status", file)
+        assert "halted" in told.split("transitions")[0]
+        code, told = await called(capsys, "resume", file)
+        assert "was halted (enough)" in told
+        code, told = await called(capsys, "status", file)
+        assert "halted" not in told.split("transitions")[0]
+
+
+async def test_a_bot_without_limits_has_nothing_to_resume(
+    quiet_venue, tmp_path, capsys
+):
+    file = write_bot(tmp_path, url=quiet_venue.base_url)
+    async with bot_of(file) as (lines, _):
+        await until(lambda: lines)
+        code, told = await called(capsys, "resume", file)
+    assert code == 1
+    assert "no [risk] limits" in told

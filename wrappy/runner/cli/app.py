@@ -18,6 +18,7 @@ COMMANDS: Final[dict[str, str]] = {
     "run": "wrappy.runner.cli.run:run",
     "status": "wrappy.runner.cli.status:status",
     "stop": "wrappy.runner.cli.stop:stop",
+    "resume": "wrappy.runner.cli.resume:resume",
     "backtest": "wrappy.runner.cli.backtest:backtest",
     "sweep": "wrappy.runner.cli.sweep:sweep",
     "doctor": "wrappy.runner.cli.doctor:doctor",
@@ -42,6 +43,8 @@ SUMMARIES: Final[dict[str, str]] = {
     "status": "Show what a running bot does: strategies, positions, orders, risk.",
     "stop": "End a bot: its orders are cancelled, and with --flatten its positions "
     "closed.",
+    "resume": "End the halt of a running bot's risk guard; losses are judged anew from "
+    "here.",
     "backtest": "Run strategies over recorded candles and print what it came to.",
     "sweep": "Run a strategy over recorded candles with many sets of parameters.",
     "doctor": "Look for whatever could keep a bot from trading, and say how to put it "

@@ -133,7 +133,9 @@ class Bot:
         for name, strategy in self._strategies:
             engine.add_strategy(strategy, name=name)
         self._files.write_facts(facts)
-        control = ControlServer(self._files, status=self.status, stop=self.ask_stop)
+        control = ControlServer(
+            self._files, status=self.status, stop=self.ask_stop, resume=self.resume
+        )
         async with watched(engine, settings) as seen, control:
             self._engine = engine
             await engine.start()
@@ -190,6 +192,23 @@ class Bot:
         self._flatten = self._flatten or flatten
         self._why = self._why or "wrappy stop"
         self._enough.set()
+
+    def resume(self) -> dict[str, str]:
+        """End a halt of the risk guard; return its state before and after.
+
+        Without a guard there is neither.
+        """
+        guard = self._guard
+        if guard is None:
+            return {}
+        before, why = guard.state.value, guard.reason
+        guard.resume()
+        return {
+            "before": before,
+            "reason": why,
+            "state": guard.state.value,
+            "still": guard.reason,
+        }
 
     def status(self) -> dict[str, Any]:
         """Return what `wrappy status` shows."""

@@ -28,6 +28,7 @@ class ControlServer:
         files: where the socket lies.
         status: returns what `status` answers.
         stop: is called when somebody asks to stop; takes whether to flatten.
+        resume: ends a halt of the risk guard and returns what to answer.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class ControlServer:
         *,
         status: Callable[[], Mapping[str, Any]],
         stop: Callable[[bool], None],
+        resume: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._files = files
         self._status = status
         self._stop = stop
+        self._resume = resume
         self._ended: asyncio.Future[Mapping[str, Any]] | None = None
         self._server: asyncio.AbstractServer | None = None
         self._talks: set[asyncio.Task[None]] = set()
@@ -95,6 +98,8 @@ class ControlServer:
         act = asked.get("do") if isinstance(asked, dict) else None
         if act == "status":
             await _write(writer, self._status())
+        elif act == "resume":
+            await _write(writer, self._resume())
         elif act == "stop" and self._ended is not None:
             flatten = asked.get("flatten") is True
             self._stop(flatten)
@@ -120,7 +125,8 @@ def ask(
 
     Args:
         files: whose socket.
-        question: `{"do": "status"}` or `{"do": "stop", "flatten": ...}`.
+        question: `{"do": "status"}`, `{"do": "resume"}` or `{"do": "stop",
+            "flatten": ...}`.
         timeout_s: longest wait for the first answer.
         then_s: longest wait for each one after it; None takes the same.
 
