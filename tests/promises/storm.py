@@ -32,7 +32,7 @@ from wrappy.runner.virtual_time import run_virtual
 from wrappy.venue import FaultRule, VenueSettings
 from wrappy.venue.events import FaultFired, SetIndexPrice, SetLevel, Take
 
-SEEDS = int(os.environ.get("WRAPPY_STORM_SEEDS", "250"))
+SEEDS = int(os.environ.get("WRAPPY_STORM_SEEDS", "150"))
 """Seeds at each rate of loss; a nightly run takes more."""
 
 BLOCK = 50

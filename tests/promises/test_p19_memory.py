@@ -11,6 +11,7 @@ import dataclasses
 import gc
 import json
 import logging
+import os
 import resource
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tests.promises.streams import HeavyMarket, judge_fills, overlay_at, own_tra
 from wrappy._core.hook_queue import DEFAULT_CAP
 from wrappy.runner.virtual_time import run_virtual
 
-FRAMES = 1_000_000
+FRAMES = int(os.environ.get("WRAPPY_FRAMES", "250000"))
 GROWTH_BYTES = 5_000_000
 AT_ONCE = 50
 FRAME_EVERY_S = 0.0001

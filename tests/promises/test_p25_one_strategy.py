@@ -23,6 +23,8 @@ from wrappy.venue import Venue, VenueSettings
 from wrappy.venue.clocks import LoopClock
 from wrappy.venue.events import OrderChanged, TradeExecuted, TxAccepted, TxRefused
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(
     {*ROOT.glob("examples/*strateg*.py"), *ROOT.glob("examples/strategies/*.py")}

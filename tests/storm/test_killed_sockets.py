@@ -23,6 +23,8 @@ from tests.promises.streams import (
 from wrappy.runner.virtual_time import run_virtual
 from wrappy.venue import FaultRule, Venue
 
+pytestmark = pytest.mark.slow
+
 SPAN_S = 120
 CALM_S = 20
 TRIES = 5

@@ -14,6 +14,8 @@ from wrappy import WsInfo
 from wrappy.protocol.intents import TxType
 from wrappy.runner.virtual_time import run_virtual
 
+pytestmark = pytest.mark.slow
+
 SYMBOLS = ("ETH", "BTC", "SOL")
 PRICES = {"ETH": 2_000, "BTC": 50_000, "SOL": 100}
 SIZES = {"ETH": "0.1", "BTC": "0.001", "SOL": "2"}

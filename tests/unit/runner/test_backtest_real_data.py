@@ -13,6 +13,8 @@ from wrappy.runner.backtest import BacktestSettings, CandleData, TapeData, run_b
 from wrappy.runner.history import CandleFile
 from wrappy.runner.performance import summary_text
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 DATA = Path(os.environ.get("WRAPPY_TEST_DATA", ROOT.parent / "shared" / "data"))
 CANDLES = DATA / "perp_5m" / "ETHUSDT_5m.csv"
