@@ -24,7 +24,7 @@ from wrappy.venue import VenueSettings
 
 HOURS = 72
 """Three days; the clocks that are off, and the drops, get them where that is asked."""
-ALSO_HOURS = int(os.environ.get("WRAPPY_TOKEN_HOURS", "10"))
+ALSO_HOURS = int(os.environ.get("WRAPPY_TOKEN_HOURS", "16"))
 LEAST_LEFT_S = 15 * 60
 LONGEST_LIFE_S = 8 * 3600
 RESUBSCRIBED_WITHIN_S = 1.0
