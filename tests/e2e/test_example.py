@@ -18,6 +18,8 @@ from wrappy import LighterDealer, UsageError
 from wrappy.runner.network import open_network, venue_configs
 from wrappy.venue import Venue, VenueSettings
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "order_life.py"
 TAPES = ROOT / "../shared/data/binance_usdm_l2"

@@ -20,6 +20,8 @@ from wrappy.venue import Venue
 from wrappy.venue.clocks import LoopClock
 from wrappy.venue.events import TradeExecuted
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = BacktestSettings(request_ms=(0, 0), reply_ms=(0, 0))
 
 

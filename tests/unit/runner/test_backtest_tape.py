@@ -21,6 +21,8 @@ from wrappy.venue.recording import (
     RecordingWriter,
 )
 
+pytestmark = pytest.mark.slow
+
 QUOTES = Joining(take_every=0)
 
 

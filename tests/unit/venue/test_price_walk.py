@@ -26,6 +26,8 @@ from wrappy.venue.price_walk import (
     RevertingWalk,
 )
 
+pytestmark = pytest.mark.slow
+
 ETH = find_market(BUNDLED_MARKETS, symbol="ETH")
 BTC = find_market(BUNDLED_MARKETS, symbol="BTC")
 HOUR_US = 3_600_000_000
