@@ -13,6 +13,7 @@ from wrappy.lighter.config import DealerConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
+MOST_BRACKETS: Final = 1_000
 LARGEST_BYTES: Final = 65_536
 _ONE_KEY: Final = ("api_key_index", "api_key_private_key")
 _NAMES: Final = ("account_index", "api_keys", *_ONE_KEY)
@@ -80,6 +81,9 @@ def _check(path: Path, facts: os.stat_result) -> None:
 
 
 def _document(path: Path, raw: bytes) -> dict[str, Any]:
+    # Some Pythons run out of stack on what is nested without end.
+    if raw.count(b"[") + raw.count(b"{") > MOST_BRACKETS:
+        raise ConfigError(f"{path}: is not JSON that holds keys")
     try:
         told = json.loads(raw)
     except (ValueError, RecursionError):
