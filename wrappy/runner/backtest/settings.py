@@ -69,7 +69,8 @@ class BacktestSettings:
 
     def __post_init__(self) -> None:
         capital: object = self.capital
-        if not isinstance(capital, Decimal) or not 0 < capital < 10**12:
+        is_money = isinstance(capital, Decimal) and capital.is_finite()
+        if not is_money or not 0 < self.capital < 10**12:
             raise ConfigError(
                 f"capital: {capital!r} is no Decimal above 0 and below a million "
                 "millions"

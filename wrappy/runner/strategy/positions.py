@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from wrappy.errors import OrderDeniedError, SendOutcomeUnknownError
+from wrappy.errors import (
+    InvalidOrderError,
+    OrderDeniedError,
+    SendOutcomeUnknownError,
+)
 from wrappy.lighter.wire.within import within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from decimal import Decimal
 
     from wrappy.lighter.dealer import LighterDealer
     from wrappy.runner.strategy.context import Context
@@ -44,10 +48,14 @@ async def go_to_position(
         difference is below one lot.
 
     Raises:
+        InvalidOrderError: the target is no finite Decimal; nothing was asked or sent.
         OrderDeniedError, VenueError, TransportError: as `create_market_order`.
         SendOutcomeUnknownError: this order, or that of an earlier call, is not known
             to be executed or rejected after `timeout_s`.
     """
+    wanted: object = target
+    if not isinstance(wanted, Decimal) or not wanted.is_finite():
+        raise InvalidOrderError("target", target, "is no finite Decimal")
     dealer, market = ctx.dealer(symbol), ctx.market(symbol)
     before = ctx.position(symbol)
     doubts = ctx.doubts.get(market.symbol)

@@ -21,6 +21,9 @@ logger = logging.getLogger("wrappy.candles")
 GRACE_S: Final = 0.5
 """How long after a candle's end its last trade may still be on its way."""
 
+FRESH_S: Final = 5.0
+"""Silence of the stream after which its candle is not taken on trust."""
+
 AGAIN_S: Final = 2.0
 """Pause after a question that got no answer."""
 
@@ -46,8 +49,8 @@ class ExchangeCandles:
     """Candles of a strategy's markets, told by the exchange it trades at.
 
     A candle is told `GRACE_S` after its end: the stream's, if it was followed from
-    its beginning, or else the one that the exchange answers. Candles that ended during
-    an outage are told after it.
+    its beginning and is alive, or else the one that the exchange answers. Candles
+    that ended during an outage are told after it.
 
     Args:
         dealers: by symbol; they ask.
@@ -74,7 +77,9 @@ class ExchangeCandles:
             while True:
                 await _until(dealer, start_ms + length)
                 told = self._told(symbol, resolution, start_ms)
-                if told is not None and start_ms >= first_whole_ms:
+                # A connection that died unnoticed may have missed its last trades.
+                fresh = self._ws.age_s <= FRESH_S
+                if told is not None and fresh and start_ms >= first_whole_ms:
                     yield told
                     start_ms += length
                     continue
