@@ -11,9 +11,9 @@ from hypothesis.stateful import (
     initialize,
     invariant,
     rule,
-    run_state_machine_as_test,
 )
 
+from tests.reaching import run_until_reached
 from wrappy._core.ledger import AccountLedger
 from wrappy.model import Market
 from wrappy.protocol.tiers import TIERS
@@ -220,10 +220,10 @@ class Money(RuleBasedStateMachine):
 
 
 def test_money_is_conserved_and_nobody_in_trouble_is_forgotten():
-    reach.clear()
-    chosen = settings(
-        max_examples=200, stateful_step_count=50, deadline=None, derandomize=True
+    run_until_reached(
+        Money,
+        settings(max_examples=200, stateful_step_count=50, deadline=None),
+        seen=reach,
+        reached=("partial", "deleverage", "isolated", "funding", "canceled"),
+        at_random=False,
     )
-    run_state_machine_as_test(Money, settings=chosen)
-    wanted = ("partial", "deleverage", "isolated", "funding", "canceled")
-    assert all(reach[what] > 0 for what in wanted), reach
