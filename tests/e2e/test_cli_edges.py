@@ -23,6 +23,7 @@ from wrappy.runner.cli.log_output import JsonLines, LogOutput, Redactor
 from wrappy.runner.cli.place import world_settings
 from wrappy.runner.cli.run import tell
 from wrappy.runner.cli.stop_signals import StopSignals
+from wrappy.runner.command import ECHO_S
 from wrappy.runner.settings import LogSection, read_settings
 from wrappy.runner.settings.loading import example_names, strategy_class
 from wrappy.signing import derive_key_pair
@@ -98,10 +99,16 @@ def test_a_traceback_in_json_has_no_secret():
 def test_the_second_signal_ends_at_once(monkeypatch):
     ended = []
     monkeypatch.setattr(os, "_exit", ended.append)
-    signals = StopSignals()
+    now = [100.0]
+    signals = StopSignals(lambda: now[0])
     with signals:
         signal.raise_signal(signal.SIGTERM)
         assert (signals.received, ended) == ("SIGTERM", [])
+        # `timeout` signals its child, and then the group that the child is in.
+        now[0] += ECHO_S - 0.01
+        signal.raise_signal(signal.SIGTERM)
+        assert ended == [], "an echo"
+        now[0] += 0.01
         signal.raise_signal(signal.SIGHUP)
         assert ended == []
         signal.raise_signal(signal.SIGINT)

@@ -60,6 +60,15 @@ def test_the_first_line_tells_everything_and_a_signal_ends_it(number):
     assert len(key["api_key_private_key"]) == len(key["public_key"]) == 80
 
 
+def test_a_signal_that_is_passed_on_more_than_once_ends_it_as_one_does():
+    process = start("--json")
+    process.stdout.readline()
+    while process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, "Traceback" in errors) == (0, False)
+
+
 async def test_equal_seeds_give_equal_keys_and_others_do_not():
     told = []
     for seed in ("1", "1", "2"):

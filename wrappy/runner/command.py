@@ -8,7 +8,7 @@ import io
 import signal
 import sys
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from wrappy.errors import ConfigError, WrappyError
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 FAILED = 1
 BAD_ARGUMENTS = 2
 INTERRUPTED = 130
+ECHO_S: Final = 0.5
+"""A signal that follows another within this time, in seconds, is the same one.
+
+Who passes signals on often sends them twice: `timeout` signals its child and then the
+group that the child is in. No person asks a second time as fast as that.
+"""
 """Exit code of a program that Ctrl-C ended, as shells count it."""
 
 
@@ -60,7 +66,7 @@ def run(main: Coroutine[object, object, None], *, name: str) -> int:
     """Run a command's coroutine and return its exit code.
 
     Ctrl-C and SIGTERM cancel it and nothing else, so that its `finally` blocks still
-    reach the exchange.
+    reach the exchange. Asked again later than `ECHO_S`, it cancels that too.
 
     Args:
         main: what the command does.
@@ -88,8 +94,19 @@ async def _cancelable(main: Coroutine[object, object, None]) -> None:
     # that the cleaning up needs.
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(main)
+    last_s: float | None = None
+
+    def got() -> None:
+        # Who passes a signal on may send it twice; that must not cancel the cleaning
+        # up, which a person who asks again may.
+        nonlocal last_s
+        now_s = loop.time()
+        if last_s is None or now_s - last_s >= ECHO_S:
+            last_s = now_s
+            task.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, got)
     try:
         await task
     finally:

@@ -25,10 +25,12 @@ from wrappy.venue.settings_file import read_settings, settings_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
 logger = logging.getLogger("wrappy.venue")
 
 BAD_ARGUMENTS = 2
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FEWEST_ACCOUNTS = 2
 SETTING_OF = {"accounts": "account_count", "limits": "enforce_limits"}
 """Settings that have a name of their own on the command line."""
@@ -209,8 +211,14 @@ async def serve(arguments: argparse.Namespace) -> None:
     """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+
+    def got(_number: int, _frame: FrameType | None) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stopped.set)
+
+    # Not the loop's own handlers, which end before the program does.
+    for number in STOP_SIGNALS:
+        signal.signal(number, got)
     async with build(arguments) as venue:
         text = json.dumps(described(venue)) if arguments.json else banner(venue)
         sys.stdout.write(text + "\n")
@@ -220,8 +228,15 @@ async def serve(arguments: argparse.Namespace) -> None:
         logger.info("stopping")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+def main(argv: Sequence[str] | None = None, *, is_all: bool = False) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: arguments; those of the process if None.
+        is_all: the process ends with it. Who passes a signal on may send it twice, as
+            `timeout` does, to its child and then to the group that the child is in:
+            the second one must not end what is ending well.
+    """
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["replay"]:
         return replay(argv[1:])
@@ -237,7 +252,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.print_settings:
             sys.stdout.write(settings_text(settings_of(arguments)))
             return 0
-        asyncio.run(serve(arguments))
+        before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        try:
+            asyncio.run(serve(arguments))
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_IGN if is_all else handler)
     except ConfigError as error:
         sys.stderr.write(f"python -m wrappy.venue: {error}\n")
         return BAD_ARGUMENTS
@@ -261,4 +281,4 @@ def not_listening(host: str, port: int, error: OSError) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(is_all=True))

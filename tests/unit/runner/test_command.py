@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from wrappy import ConfigError, UsageError
-from wrappy.runner.command import OneLineParser, count, positive, run
+from wrappy.runner.command import ECHO_S, OneLineParser, count, positive, run
 
 
 async def failing(error):
@@ -65,6 +65,43 @@ def test_an_interrupted_command_cleans_up_with_other_tasks_alive(number, capsys)
     assert run(main(), name="bot.py") == 130
     assert cleaned == ["asked and answered"]
     assert capsys.readouterr().err == "bot.py: interrupted\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_twice_does_not_cancel_the_cleaning_up(number):
+    cleaned = []
+
+    async def main():
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.Event().wait()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            cleaned.append("all of it")
+
+    assert run(main(), name="bot.py") == 130
+    assert cleaned == ["all of it"]
+
+
+def test_who_asks_again_later_is_heard():
+    cleaned = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.call_later(ECHO_S + 0.1, os.kill, os.getpid(), signal.SIGTERM)
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+        finally:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cleaned.append("the rest")
+
+    assert run(main(), name="bot.py") == 130
+    assert cleaned == ["the rest"]
 
 
 def test_an_argument_that_cannot_work_is_one_line(capsys):

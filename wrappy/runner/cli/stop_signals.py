@@ -6,9 +6,10 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
-from wrappy.runner.command import INTERRUPTED
+from wrappy.runner.command import ECHO_S, INTERRUPTED
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,18 +22,24 @@ _LAST_WORDS: Final = b"wrappy: ended at once; orders may still rest\n"
 class StopSignals:
     """Listens for the signals while it is entered; main thread only.
 
+    One that comes within `ECHO_S` of the first is its echo, and asks for nothing.
     SIGHUP, of a terminal that goes away, comes more than once and is never the
     second; where it is ignored, as under `nohup`, it stays so.
 
     The handlers are the interpreter's own, not the event loop's: the second signal
     works although the loop is blocked.
 
+    Args:
+        clock: seconds that only grow.
+
     Attributes:
         received: name of the first signal, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.received: str | None = None
+        self._clock = clock
+        self._received_s = 0.0
         self._before: dict[int, object] = {}
         self._wake: Callable[[], object] | None = None
 
@@ -55,12 +62,13 @@ class StopSignals:
 
     def _got(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None:
-            if number == signal.SIGHUP:
+            is_echo = self._clock() - self._received_s < ECHO_S
+            if number == signal.SIGHUP or is_echo:
                 return
             with contextlib.suppress(OSError):
                 os.write(2, _LAST_WORDS)
             os._exit(INTERRUPTED)
-        self.received = signal.Signals(number).name
+        self.received, self._received_s = signal.Signals(number).name, self._clock()
         if self._wake is not None:
             self._wake()
 
