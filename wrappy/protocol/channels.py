@@ -8,7 +8,7 @@ both. Source: the official WebSocket reference, recorded frames.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -81,20 +81,25 @@ CHANNELS: Final[dict[str, ChannelKind]] = {
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One channel with its indices, such as `account_orders` of market 0, account 7."""
+    """One channel with its indices, such as `account_orders` of market 0, account 7.
+
+    Attributes:
+        kind: what it is.
+        parameters: its indices.
+        request_name: spelling in subscribe and unsubscribe requests.
+        reply_name: spelling in the exchange's frames.
+    """
 
     kind: ChannelKind
     parameters: tuple[str, ...]
+    # Put together once: an exchange asks for them with every frame.
+    request_name: str = field(init=False, repr=False, compare=False)
+    reply_name: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def request_name(self) -> str:
-        """Spelling in subscribe and unsubscribe requests."""
-        return "/".join((self.kind.name, *self.parameters))
-
-    @property
-    def reply_name(self) -> str:
-        """Spelling in the exchange's frames."""
-        return ":".join((self.kind.name, *self.parameters))
+    def __post_init__(self) -> None:
+        parts = (self.kind.name, *self.parameters)
+        object.__setattr__(self, "request_name", "/".join(parts))
+        object.__setattr__(self, "reply_name", ":".join(parts))
 
     @property
     def account_index(self) -> int | None:

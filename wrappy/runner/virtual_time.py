@@ -8,6 +8,7 @@ course every time.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import selectors
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -16,6 +17,7 @@ from wrappy.errors import UsageError
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Coroutine, Mapping
+    from contextvars import Context
 
 _T = TypeVar("_T")
 
@@ -24,6 +26,9 @@ DEFAULT_EPOCH_S: Final = 1_767_225_600
 
 CLOCK_RESOLUTION_S: Final = 1e-6
 """Timers closer than this fire together; part of what makes runs repeat."""
+
+MOST_TIMERS: Final = 100
+"""Timers that may lie there; of more, half must not be cancelled ones."""
 
 MOST_ROUNDS: Final = 1_000_000
 """Rounds of callbacks at one and the same time before the loop takes it for stuck."""
@@ -37,7 +42,33 @@ class StuckError(UsageError):
     """Callbacks follow callbacks for ever, and time does not move."""
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
+if TYPE_CHECKING:
+
+    class _Handle(asyncio.Handle):
+        _cancelled: bool
+
+        def _run(self) -> None: ...
+
+    class _Timer(_Handle, asyncio.TimerHandle):
+        _when: float
+        _scheduled: bool
+
+    class _Loop(asyncio.SelectorEventLoop):
+        # What the standard library does not declare.
+        _ready: deque[_Handle]
+        _scheduled: list[_Timer]
+        _timer_cancelled_count: int
+        _stopping: bool
+        _debug: bool
+        _closed: bool
+
+        def _run_once(self) -> None: ...
+
+else:
+    _Loop = asyncio.SelectorEventLoop
+
+
+class VirtualLoop(_Loop):
     """An event loop whose time moves only when nothing is left to do.
 
     `time()` starts at 0, which keeps its fractions exact for centuries; unix time is
@@ -71,6 +102,46 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return virtual unix time, seconds."""
         return self._epoch_s + self._virtual_s
 
+    def call_soon(  # type: ignore[override]  # that is generic
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """Have something called in the next round, as the standard library does."""
+        if self._debug or self._closed:
+            return super().call_soon(callback, *args, context=context)
+        handle: Any = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        made: asyncio.Handle = handle
+        return made
+
+    def call_at(  # type: ignore[override]  # that is generic
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Have something called at a time, as the standard library does."""
+        if self._debug or self._closed:
+            return super().call_at(when, callback, *args, context=context)
+        timer: Any = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True  # noqa: SLF001
+        made: asyncio.TimerHandle = timer
+        return made
+
+    def call_later(  # type: ignore[override]  # that is generic
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Have something called after so many seconds."""
+        return self.call_at(self._virtual_s + delay, callback, *args, context=context)
+
     def try_jump(self, at_s: float) -> bool:
         """Let time pass until `at_s` if nothing else would happen until then.
 
@@ -101,6 +172,43 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             "itself, or give an InlineWorker where a worker is asked for"
         )
 
+    def _run_once(self) -> None:
+        """Run everything there is at one time, then go to the next timer.
+
+        It is the standard library's own turn, round for round and in the same order,
+        without what only a loop needs that polls.
+        """
+        ready = self._ready
+        while True:
+            # Looked up in every round: the standard library replaces it.
+            timers = self._scheduled
+            crowd = len(timers)
+            if self._debug or self._timer_cancelled_count * 2 > crowd > MOST_TIMERS:
+                # Which watches slow callbacks, and throws out what was cancelled.
+                super()._run_once()
+                return
+            while timers and timers[0]._cancelled:  # noqa: SLF001
+                self._timer_cancelled_count -= 1
+                heapq.heappop(timers)._scheduled = False  # noqa: SLF001
+            if ready or self._stopping:
+                self._pass_time(0)
+            elif timers:
+                self._pass_time(timers[0]._when - self._virtual_s)  # noqa: SLF001
+            else:
+                self._pass_time(None)
+            end_s = self._virtual_s + CLOCK_RESOLUTION_S
+            while timers and timers[0]._when < end_s:  # noqa: SLF001
+                timer = heapq.heappop(timers)
+                timer._scheduled = False  # noqa: SLF001
+                ready.append(timer)
+            # Those that come up meanwhile are the next round's.
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if not handle._cancelled:  # noqa: SLF001
+                    handle._run()  # noqa: SLF001
+            if self._stopping:
+                return
+
     def _pass_time(self, timeout: float | None) -> None:
         """Let time pass until the next timer; the loop asks whenever it would poll."""
         if timeout is None:
@@ -125,11 +233,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if not task.done()
         )
         return "nothing is left that could happen; waiting: " + "; ".join(lines)
-
-    if TYPE_CHECKING:
-        # Inherited from the standard library, which does not declare it.
-        _scheduled: list[asyncio.TimerHandle]
-        _ready: deque[asyncio.Handle]
 
 
 class _NoWaiting(selectors.BaseSelector):

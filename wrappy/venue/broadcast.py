@@ -209,17 +209,20 @@ class Broadcast:
         self._candles.note(events, now_us)
         if not self._listeners:
             return
-        orders, moved, trades = self._take_in(events)
+        orders, moved, trades, executed = self._take_in(events)
         if not watched:
             # Nobody is told of prices: nothing has to be held back.
             self._levels.clear()
             self._restless.clear()
-        self._tell_orders(orders)
-        self._tell_trades(trades)
+        if orders:
+            self._tell_orders(orders)
+        if trades:
+            self._tell_trades(trades)
         if moved or orders:
             paid = [event for event in events if isinstance(event, FundingPaid)]
             self._tell_accounts(moved, orders, trades, paid)
-        self._tell_transactions([e for e in events if isinstance(e, TxExecuted)])
+        if executed:
+            self._tell_transactions(executed)
         for index in self._levels:
             self._tell_ticker(index)
         if (self._levels or self._restless) and self._flush_at_us is None:
@@ -227,12 +230,18 @@ class Broadcast:
 
     def _take_in(
         self, events: Sequence[Event]
-    ) -> tuple[dict[int, dict[int, VenueOrder]], dict[int, set[int]], list[Trade]]:
+    ) -> tuple[
+        dict[int, dict[int, VenueOrder]],
+        dict[int, set[int]],
+        list[Trade],
+        list[TxExecuted],
+    ]:
         # Tells what cannot wait, keeps levels and prices for later, and returns orders
-        # and moved markets by account, and trades.
+        # and moved markets by account, trades, and what was executed.
         orders: dict[int, dict[int, VenueOrder]] = {}
         moved: dict[int, set[int]] = {}
         trades: list[Trade] = []
+        executed: list[TxExecuted] = []
         for event in events:
             if isinstance(event, LevelChanged):
                 _, index, is_ask, price, base = event
@@ -246,11 +255,13 @@ class Broadcast:
                 moved.setdefault(event.account, set()).add(event.market_index)
             elif isinstance(event, MarketChanged):
                 self._restless.add(event.market_index)
+            elif isinstance(event, TxExecuted):
+                executed.append(event)
             else:
                 for account in _touched(event):
                     moved.setdefault(account, set())
                 self._tell_at_once(event)
-        return orders, moved, trades
+        return orders, moved, trades, executed
 
     def _tell_at_once(self, event: Event) -> None:
         if isinstance(event, BlockMade):
@@ -290,6 +301,8 @@ class Broadcast:
     def _flush_markets(self) -> None:
         for index in tuple(self._levels):
             self._flush_book(index)
+        if not self._restless:
+            return
         restless, self._restless = self._restless, set()
         for about in self._stats.concerned(restless):
             if self._wanted(about):

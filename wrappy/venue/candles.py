@@ -21,6 +21,7 @@ MINUTES_KEPT: Final = 45_000
 """Minute bars of a market that are kept: a month of them."""
 
 _MINUTE_MS: Final = 60_000
+_MOST_WAITING: Final = 2_000
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class CandleStore:
     def __init__(self) -> None:
         # A plain dict would scan its own gaps to find the oldest.
         self._minutes: dict[int, OrderedDict[int, Candle]] = {}
-        self._waiting: dict[int, deque[tuple[int, CalmRun, int]]] = {}
+        self._waiting: dict[int, deque[tuple[int, CalmRun, int] | Candle]] = {}
         self._counts: dict[int, int] = {}
 
     def add(self, trade: Trade) -> None:
@@ -94,7 +95,6 @@ class CandleStore:
             last_trade_id: the trade, if it is one.
         """
         start_ms = at_ms // _MINUTE_MS * _MINUTE_MS
-        minutes = self._bars_of(market_index)
         bar = Candle(
             start_ms,
             *(price,) * 4,
@@ -102,12 +102,11 @@ class CandleStore:
             quote=quote,
             last_trade_id=last_trade_id,
         )
-        if start_ms in minutes:
-            minutes[start_ms].absorb(bar)
+        waiting = self._waiting.get(market_index)
+        if waiting and len(waiting) < _MOST_WAITING:
+            waiting.append(bar)  # behind what came before it
         else:
-            minutes[start_ms] = bar
-            if len(minutes) > MINUTES_KEPT:
-                minutes.popitem(last=False)
+            _enter(self._bars_of(market_index), bar)
 
     def add_run(self, start_us: int, run: CalmRun, multiplier: int) -> None:
         """Count the trades of candles of a minute or more, once somebody asks.
@@ -121,15 +120,27 @@ class CandleStore:
         waiting.append((start_us, run, multiplier))
         count = self._counts.get(run.action.market_index, 0) + len(run.bars)
         # The oldest would go at once when newer ones are counted.
-        while count - len(waiting[0][1].bars) >= MINUTES_KEPT:
-            count -= len(waiting.popleft()[1].bars)
+        while True:
+            oldest = waiting[0]
+            if isinstance(oldest, Candle):
+                if count <= MINUTES_KEPT:
+                    break
+            elif count - len(oldest[1].bars) < MINUTES_KEPT:
+                break
+            else:
+                count -= len(oldest[1].bars)
+            waiting.popleft()
         self._counts[run.action.market_index] = count
 
     def _bars_of(self, market_index: int) -> OrderedDict[int, Candle]:
         minutes = self._minutes.setdefault(market_index, OrderedDict())
         waiting = self._waiting.get(market_index)
         while waiting:
-            self._fold(minutes, *waiting.popleft())
+            what = waiting.popleft()
+            if isinstance(what, Candle):
+                _enter(minutes, what)
+            else:
+                self._fold(minutes, *what)
         self._counts[market_index] = 0
         return minutes
 
@@ -146,12 +157,7 @@ class CandleStore:
             value = share * run.total(first, high, low, last) + rest * last
             start_ms = (start_us + at_us) // 1_000 // _MINUTE_MS * _MINUTE_MS
             bar = Candle(start_ms, first, high, low, last, lots, value * multiplier, 0)
-            if start_ms in minutes:
-                minutes[start_ms].absorb(bar)
-                continue
-            minutes[start_ms] = bar
-            if len(minutes) > MINUTES_KEPT:
-                minutes.popitem(last=False)
+            _enter(minutes, bar)
 
     def read(
         self,
@@ -195,6 +201,15 @@ class CandleStore:
             lambda bar: bar.start_ms >= start_ms, reversed(minutes.values())
         )
         return _joined(reversed(list(found)), resolution_ms)
+
+
+def _enter(minutes: OrderedDict[int, Candle], bar: Candle) -> None:
+    if bar.start_ms in minutes:
+        minutes[bar.start_ms].absorb(bar)
+        return
+    minutes[bar.start_ms] = bar
+    if len(minutes) > MINUTES_KEPT:
+        minutes.popitem(last=False)
 
 
 def _joined(minutes: Iterable[Candle], resolution_ms: int) -> list[Candle]:

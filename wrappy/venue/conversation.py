@@ -123,9 +123,10 @@ class Session:
         """Queue a channel's frame; a reader too far behind is disconnected instead."""
         if self._ending.done():
             return
-        firings: list[Firing] = []
-        if self._sabotage.faults.watches("push") and not self.frozen:
-            firings = self._sabotage.pushed(frame, self._age_ms())
+        if self.frozen or not self._sabotage.faults.watches("push"):
+            self._out.put_pushed(frame, ())
+            return
+        firings = self._sabotage.pushed(frame, self._age_ms())
         self._out.put_pushed(frame, firings)
         if any(firing.act == "expire_token" for firing in firings):
             self.drop_expired(None)

@@ -114,7 +114,8 @@ class Engine:
         self._accounts = make_accounts(settings)
         self._clock: Clock = clock or WallClock()
         self._woken = False
-        self._nap: asyncio.Future[None] | None = None
+        self._naps = False
+        self._next: asyncio.Handle | None = None
         self._life = (
             open_market_life(settings, self._markets)
             if own_flow is None
@@ -137,7 +138,10 @@ class Engine:
         sabotage.on_shutdown = self.sessions.announce_shutdown
         self._floor.attach(self.sessions)
         self._started = False
-        self._pacer: asyncio.Task[None] | None = None
+        self._longest_s = _LONGEST_NAP_S
+        if isinstance(self._clock, LoopClock) and self._floor.follows_candles:
+            # Asked in between, it wakes; and a loop's clock does not drift.
+            self._longest_s = _LONGEST_VIRTUAL_NAP_S
         self._closed = False
 
     def _open_exchange(self, save_log: str | os.PathLike[str] | None) -> Exchange:
@@ -282,8 +286,7 @@ class Engine:
             if not opened:
                 await self.aclose()
         if not isinstance(self._clock, SteppedClock):
-            self._pacer = asyncio.create_task(self._pace(), name="wrappy-venue-pacer")
-            self._pacer.add_done_callback(self._paced)
+            self._next = asyncio.get_running_loop().call_soon(self._pace)
 
     async def aclose(self) -> None:
         """Close every connection (1001) and end; a second call does nothing.
@@ -294,9 +297,9 @@ class Engine:
         if self._closed:
             return
         self._closed = True
-        if self._pacer is not None:
-            self._pacer.cancel()
-            await asyncio.gather(self._pacer, return_exceptions=True)
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
         self.sessions.close()
         await self._close()
         self._floor.close()
@@ -314,33 +317,32 @@ class Engine:
 
     # ------------------------------------------------------------------ pacing
 
-    async def _pace(self) -> None:
-        longest_s = _LONGEST_NAP_S
-        if isinstance(self._clock, LoopClock) and self._floor.follows_candles:
-            # Asked in between, it wakes; and a loop's clock does not drift.
-            longest_s = _LONGEST_VIRTUAL_NAP_S
+    def _pace(self) -> None:
+        # Plain callbacks and no task: a venue with a busy market does this many
+        # thousand times, and a task takes a turn of the loop more each time.
+        self._next, self._naps = None, False
+        try:
+            nap_s = self._caught_up()
+        except BaseException as error:  # the flow may be the caller's own
+            if not isinstance(error, Exception):
+                raise  # the end of the program
+            self._floor.record_failure(error)
+            return
+        loop = asyncio.get_running_loop()
+        if nap_s <= 0:
+            self._next = loop.call_soon(self._pace)
+        else:
+            self._next, self._naps = loop.call_later(nap_s, self._pace), True
+
+    def _caught_up(self) -> float:
+        """Let everything happen that is due; return seconds until something is."""
         clock, run_until = self._clock, self._floor.run_until
         while True:
             self._woken = False
             due_us = run_until(clock.now_us())
-            nap_s = min(longest_s, (due_us - clock.now_us()) / 1_000_000)
-            if nap_s <= 0:
-                await asyncio.sleep(0)
-            else:
-                await self._sleep(nap_s)
-
-    async def _sleep(self, nap_s: float) -> None:
-        # Once for every request that is sent: a future and a timer, no task.
-        if self._woken:
-            return
-        loop = asyncio.get_running_loop()
-        self._nap = loop.create_future()
-        timer = loop.call_later(nap_s, self._wake)
-        try:
-            await self._nap
-        finally:
-            timer.cancel()
-            self._nap = None
+            nap_s = min(self._longest_s, (due_us - clock.now_us()) / 1_000_000)
+            if nap_s <= 0 or not self._woken:
+                return nap_s
 
     def catch_up(self) -> None:
         """Let everything happen that is due by now, also what nobody noticed yet."""
@@ -352,12 +354,10 @@ class Engine:
 
     def _wake(self) -> None:
         self._woken = True
-        if self._nap is not None and not self._nap.done():
-            self._nap.set_result(None)
-
-    def _paced(self, pacer: asyncio.Task[None]) -> None:
-        if not pacer.cancelled() and (error := pacer.exception()) is not None:
-            self._floor.record_failure(error)
+        if self._next is not None and self._naps:
+            self._naps = False
+            self._next.cancel()
+            self._next = asyncio.get_running_loop().call_soon(self._pace)
 
     async def advance(self, seconds: float) -> None:
         """Move stepped time on; everything due happens in order, frames go out.

@@ -169,15 +169,15 @@ class Floor:
         nobody and nobody hears of the market, it is the first point that does, or the
         next full hour.
         """
+        told_us = None if self._audience is None else self._audience.due_us()
         if self._bars is None or self._is_heard():
-            return self._due_us()
+            return self._due_us(told_us)
         limit_us = self._calm_limit_us(self._at_us + _LONGEST_CALM_US)
         calm_us = self._bars.calm_until_us(
             limit_us - self._start_us, self.exchange.flow_orders.reach
         )
         due = limit_us + 1 if calm_us is None else self._start_us + calm_us
         wake_us = self.exchange.next_wake_us()
-        told_us = None if self._audience is None else self._audience.due_us()
         return min(due, *(at for at in (wake_us, told_us) if at is not None), due)
 
     def _is_heard(self) -> bool:
@@ -225,7 +225,7 @@ class Floor:
         self._tell(self.exchange.drain())
         return True
 
-    def _due_us(self) -> int:
+    def _due_us(self, told_due: int | None) -> int:
         due = self.exchange.next_due_us()
         if self._bars is not None and not self._is_heard():
             # Blocks alone change nothing that is seen: they are made when asked for.
@@ -234,10 +234,8 @@ class Floor:
         flow_due = self._flow_due_us()
         if flow_due is not None and flow_due < due:
             due = flow_due
-        if self._audience is not None:
-            told_due = self._audience.due_us()
-            if told_due is not None and told_due < due:
-                return told_due
+        if told_due is not None and told_due < due:
+            return told_due
         return due
 
     def _flow_due_us(self) -> int | None:
@@ -253,7 +251,8 @@ class Floor:
         while True:
             if self._bars is not None and self._pass_bars(now_us):
                 continue
-            due = self._due_us()
+            told_due = None if self._audience is None else self._audience.due_us()
+            due = self._due_us(told_due)
             if due > now_us:
                 break
             if self._bars is not None and self.exchange.next_wake_us() == due:
@@ -266,7 +265,8 @@ class Floor:
             self._at_us = max(self._at_us, due)
             # What was held back goes out before anything new happens, or two changes
             # a batch apart would share one.
-            self._flush(due)
+            if told_due is not None and told_due <= due:
+                self._flush()
             flow_due = self._flow_due_us()
             if self._flow is not None and flow_due is not None and flow_due <= due:
                 self.exchange.apply_flow(
@@ -279,11 +279,8 @@ class Floor:
         self._tell(self.exchange.advance(self._at_us))
         return self.next_due_us()
 
-    def _flush(self, due_us: int) -> None:
-        if self._audience is None:
-            return
-        flush_due = self._audience.due_us()
-        if flush_due is not None and flush_due <= due_us:
+    def _flush(self) -> None:
+        if self._audience is not None:
             self._audience.flush(self._at_us)
 
     def catch_up(self) -> None:

@@ -349,9 +349,11 @@ class MergedFlow:
 
         None is passed beyond a moment at which one has to be played.
         """
-        calm_us = self.calm_until_us(until_us, reach_of)
-        if calm_us is not None:
-            until_us = min(until_us, calm_us - 1)
+        if len(self._flows) > 1:
+            # One market alone stops there by itself.
+            calm_us = self.calm_until_us(until_us, reach_of)
+            if calm_us is not None:
+                until_us = min(until_us, calm_us - 1)
         runs = [
             run
             for bars in self._bars

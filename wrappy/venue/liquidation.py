@@ -80,6 +80,8 @@ class Liquidations:
     def act(self, now_us: int) -> bool:
         """Judge every account whose worth moved; return whether anything was done."""
         floor = self._floor
+        if not floor.shaken:
+            return False
         shaken, floor.shaken = floor.shaken, set()
         acted = False
         for index in sorted(shaken):

@@ -146,12 +146,13 @@ class MarketState:
         """Return the median of index price, book middle and last trade, as known."""
         bid, ask = self.engine.best_bid, self.engine.best_ask
         middle = 0 if bid is None or ask is None else (bid + ask) // 2
-        known = sorted(
+        known = [
             price
             for price in (self.index_price, middle, self.last_trade_price)
             if price
-        )
+        ]
         if not known:
             return 0
+        known.sort()
         half = len(known) // 2
         return known[half] if len(known) % 2 else (known[half - 1] + known[half]) // 2

@@ -163,3 +163,63 @@ def test_a_loop_can_be_made_and_closed_by_hand():
     finally:
         loop.close()
     assert loop.is_closed()
+
+
+ACTS = st.lists(
+    st.tuples(
+        st.sampled_from(["soon", "later", "at once", "cancel"]),
+        st.integers(0, 3),
+        st.integers(0, 5),
+    ),
+    max_size=40,
+)
+
+
+def course(acts, *, debug, crowd):
+    """Return who was called when, of callbacks that each do some of the acts."""
+    loop, told, made, left = VirtualLoop(), [], [], list(acts)
+    loop.set_debug(debug)
+
+    def called(number):
+        told.append((number, loop.time()))
+        for act, seconds, more in left[:2]:
+            del left[:1]
+            if act == "soon":
+                made.append(loop.call_soon(called, len(made)))
+            elif act == "cancel":
+                made[more % len(made)].cancel()
+            else:
+                delay = 0 if act == "at once" else seconds
+                made.append(loop.call_later(delay, called, len(made)))
+
+    async def main():
+        many = [loop.call_later(5 + at % 7, called, -at) for at in range(crowd)]
+        made.extend(loop.call_at(at % 3, called, at) for at in range(5))
+        await asyncio.sleep(2)
+        for timer in many[::3] + many[1::3]:
+            timer.cancel()
+        await asyncio.sleep(1_000)
+
+    loop.run_until_complete(main())
+    loop.close()
+    return told
+
+
+@given(acts=ACTS, crowd=st.sampled_from([0, 250]))
+def test_everything_is_called_in_the_order_of_the_standard_library(acts, crowd):
+    # A loop that is debugged takes the standard library's own turns.
+    plain = course(acts, debug=False, crowd=crowd)
+    assert plain == course(acts, debug=True, crowd=crowd)
+    assert [when for _, when in plain] == sorted(when for _, when in plain)
+
+
+def test_a_closed_loop_takes_nothing_more():
+    loop = VirtualLoop()
+    loop.close()
+    for call in (
+        lambda: loop.call_soon(print),
+        lambda: loop.call_at(1, print),
+        lambda: loop.call_later(1, print),
+    ):
+        with pytest.raises(RuntimeError, match="closed"):
+            call()

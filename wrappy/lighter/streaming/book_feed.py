@@ -311,9 +311,11 @@ class BookFeed:
         # Sizes hardly repeat, so remembering them costs as much as it saves; what
         # `fixed_to_int` does with the usual ones stands here without the call.
         levels: list[tuple[int, int]] = []
+        if not rows:
+            return levels
         ticks = self._ticks
         point, shortest = self._point, -self._point
-        for row in rows or ():
+        for row in rows:
             text = row.size
             digits = text.replace(".", "", 1)
             if (

@@ -115,6 +115,7 @@ class HookCalls:
         self.removed = False
         self._house = house
         self._name = _name_of(call)
+        self._task_name = f"wrappy-{event}"
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False  # the call under way, by us
         self._calls = self._failures = self._timeouts = self._slow = 0
@@ -145,16 +146,17 @@ class HookCalls:
 
     def go_on(self) -> None:
         """Begin the next call if none is under way and something waits."""
-        if self.task is None and self.queue.waiting and not self.removed:
+        if self.task is not None:
+            if not self.task.done():
+                return
+            self._over()  # it was cancelled before it began: this event goes on
+        if self.queue.waiting and not self.removed:
             # One task a call: whoever cancels it, in whichever way, ends that call
             # and nothing else, and one that will not end stops only its own hook.
             self._ended = False
             # Made by hand, because a loop's factory may begin tasks at once, in here.
             loop = asyncio.get_running_loop()
-            self.task = asyncio.Task(
-                self._run(), loop=loop, name=f"wrappy-{self.event}"
-            )
-            self.task.add_done_callback(self._done)
+            self.task = asyncio.Task(self._run(), loop=loop, name=self._task_name)
             self._house.busy.add(self)
 
     def end_call(self) -> None:
@@ -165,11 +167,13 @@ class HookCalls:
             self.task.cancel()
 
     async def _run(self) -> None:
-        if self.removed or not self.queue.waiting:
+        task = self.task
+        if task is None or self.removed or not self.queue.waiting:
+            self._over()
             return
         value = self.queue.take()
         self._house.taken(self.queue)
-        call_around.set(self.task)
+        call_around.set(task)
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         held_s = 0.0
@@ -186,28 +190,28 @@ class HookCalls:
                 self._timer = loop.call_later(self._house.timeout_s, self._is_late)
                 await _Stepwise(result, self._note_held)
         except KeyboardInterrupt:
+            task.add_done_callback(_see)
             raise  # the user's, who happened to hit a hook
         except BaseException as error:  # the caller's code may raise anything
             if self._ended and isinstance(error, asyncio.CancelledError):
                 raise
             self._failures += 1
             self._house.failures += 1
+            task.add_done_callback(_see)  # the log may raise as well
             self._complain("%s raised:\n%s", traceback.format_exc())
         finally:
             took_s = max(loop.time() - began_s, held_s)
             self._total_s += took_s
             self._longest_s = max(self._longest_s, took_s)
+            # It ends itself: a callback for that would cost a turn of the loop more.
+            self._over()
+            self.go_on()
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _over(self) -> None:
         self.task = None
         self.queue.resume()
         self._stop_timer()
         self._house.busy.discard(self)
-        if not task.cancelled():
-            task.exception()  # seen; it is on its way out of the loop already
-        elif not self._ended:
-            return  # somebody ends all tasks there are; the next event goes on
-        self.go_on()
 
     def _is_late(self) -> None:
         self._timeouts += 1
@@ -281,6 +285,11 @@ class _Stepwise:
 
 async def _awaited(awaitable: Awaitable[Any]) -> None:
     await awaitable
+
+
+def _see(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _name_of(hook: Callable[[Any], Any]) -> str:

@@ -172,26 +172,23 @@ class ExposureMeter:
                 f"notional: {notional} at {now_ms}; give the unsigned value, in the "
                 f"order of time, last was {self._last_ms}"
             )
-        self._advance(now_ms)
+        elapsed_ms = now_ms - self._last_ms
+        self._last_ms = now_ms
+        self._leverage_ms += self._leverage * elapsed_ms
+        if self._is_exposed:
+            self._exposed_ms += elapsed_ms
         self._is_exposed = notional > 0
         # Over debts there is no leverage that means anything.
         self._leverage = notional * _PER_UNIT // equity if equity > 0 else 0
 
     def shares(self, end_ms: int) -> tuple[float | None, float | None]:
         """Return share of the time with a position, and mean leverage."""
-        self._advance(end_ms)
-        elapsed_ms = end_ms - self._start_ms
+        last_ms, elapsed_ms = end_ms - self._last_ms, end_ms - self._start_ms
+        exposed_ms = last_ms if self._is_exposed else 0
         return (
-            share(self._exposed_ms, elapsed_ms),
-            share(self._leverage_ms, elapsed_ms * _PER_UNIT),
+            share(self._exposed_ms + exposed_ms, elapsed_ms),
+            share(self._leverage_ms + self._leverage * last_ms, elapsed_ms * _PER_UNIT),
         )
-
-    def _advance(self, now_ms: int) -> None:
-        elapsed_ms = now_ms - self._last_ms
-        self._last_ms = now_ms
-        self._leverage_ms += self._leverage * elapsed_ms
-        if self._is_exposed:
-            self._exposed_ms += elapsed_ms
 
 
 class DoubtMeter:

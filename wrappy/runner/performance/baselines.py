@@ -40,6 +40,7 @@ class BuyAndHold:
         if taker_fee < 0:
             raise ConfigError(f"taker_fee: {taker_fee} is negative; give 1e-6")
         self._market = market
+        self._scale, self._multiplier = market.price_scale, market.quote_multiplier
         self._fee = taker_fee
         self._curve = EquityCurve(start_ms, capital)
         self._cash = capital
@@ -60,7 +61,7 @@ class BuyAndHold:
             ConfigError: it is not above zero.
             UsageError: the time lies before the last one.
         """
-        ticks = round(price * self._market.price_scale)
+        ticks = round(price * self._scale)
         if ticks <= 0:
             raise ConfigError(f"price: {price} is not above zero, at {now_ms}")
         self._price = ticks
@@ -92,7 +93,7 @@ class BuyAndHold:
         return _baseline("buy and hold", self._curve, self._fees, self._funding)
 
     def _value(self) -> int:
-        return self.lots * self._price * self._market.quote_multiplier
+        return (self._lots or 0) * self._price * self._multiplier
 
     def _trade(self, direction: int) -> None:
         """Buy (-1) or sell (1) all lots: money moves, and the fee, rounded up."""

@@ -72,19 +72,22 @@ class TapeCandles:
                 if row.start_ms >= begin_ms - length:
                     join.update(_closed(row))
         loop = asyncio.get_running_loop()
+        virtual = loop if isinstance(loop, VirtualLoop) else None
+        zero_ms = 0 if virtual is None else virtual.epoch_s * 1_000 - length
         for at in range(over, len(rows)):
             row = rows[at]
-            end_ms = row.start_ms + length
-            if isinstance(loop, VirtualLoop):
+            if virtual is not None:
                 # Exactly: unix seconds have no room for microseconds.
-                at_s = (end_ms - loop.epoch_s * 1_000) / 1_000
+                at_s = (row.start_ms - zero_ms) / 1_000
+                waits = at_s > virtual.time() and not virtual.try_jump(at_s)
             else:
-                at_s = loop.time() + end_ms / 1_000 - unix_s()
-            if at_s > loop.time() and not _jumped(loop, at_s):
+                at_s = loop.time() + (row.start_ms + length) / 1_000 - unix_s()
+                waits = at_s > loop.time()
+            if waits:
                 waiter = loop.create_future()
                 loop.call_at(at_s, _wake, waiter)
                 await waiter
-            closed = _closed(row)
+            closed = row if row.closed else _closed(row)
             if join is None:
                 yield closed
             else:
@@ -111,10 +114,6 @@ class TapeCandles:
     def _joined(self, resolution: str, rows: Iterable[Candle]) -> list[Candle]:
         join = Resampler(self._resolution, resolution)
         return [made for row in rows for made in join.update(_closed(row))]
-
-
-def _jumped(loop: asyncio.AbstractEventLoop, at_s: float) -> bool:
-    return isinstance(loop, VirtualLoop) and loop.try_jump(at_s)
 
 
 def _closed(row: Candle) -> Candle:
