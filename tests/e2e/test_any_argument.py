@@ -19,6 +19,7 @@ import pytest
 from hypothesis import strategies as st
 
 from wrappy import (
+    AuthRejectedError,
     DealerConfig,
     InvalidOrderError,
     LighterDealer,
@@ -183,6 +184,12 @@ CALLS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "until_s": st.one_of(st.none(), st.integers(0, 2_000_000_000)),
     },
     "fetch_my_position": {"symbol": st.sampled_from(["ETH", "BTC"])},
+    "fetch_position_of": {
+        "account_index": st.just(123_456),
+        "symbol": st.sampled_from(["ETH", "BTC"]),
+        "timeout_s": wait_s,
+        "urgent": flag,
+    },
     "fetch_order": {"client_order_index": coi},
     "fetch_ended_orders": {"limit": limit, "everywhere": flag},
     "fetch_my_trades": {
@@ -317,6 +324,10 @@ async def tried(dealer, name, arguments):
         if name != "change_margin" or error.code != BELOW_INITIAL_MARGIN:
             raise
         return "amount_usdc"
+    except AuthRejectedError:
+        if name != "fetch_position_of":
+            raise
+        return "account_index"  # of an account nobody has
     except UsageError:
         return "client_order_index"  # of an order nobody placed
     return None

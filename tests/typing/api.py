@@ -113,6 +113,7 @@ async def dealer_calls() -> None:
     balance = await dealer.fetch_my_balance()
     assert_type(balance["available_balance"], Decimal)
     assert_type(await dealer.fetch_my_position("ETH"), Decimal)
+    assert_type(await dealer.fetch_position_of(7, timeout_s=1.0), Decimal)
     await dealer.aclose()
 
 

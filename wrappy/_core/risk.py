@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from wrappy._core.exposure import ExposureBook
-from wrappy._core.risk_states import DAY_S, EquityWatch, Freshness, StateLog
+from wrappy._core.risk_states import DAILY_LOSS, DAY_S, EquityWatch, Freshness, StateLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wrappy._core.exposure import LiveOrder, Reach
 
-DAILY_LOSS: Final = "daily_loss"
 LOOP: Final = "loop"
 ACCOUNT: Final = "account"
 
@@ -67,6 +66,11 @@ class RiskRules:
         """Whether a limit depends on the price of the moment."""
         limits = (self.market_value, self.total_value, self.order_value, self.band)
         return any(limit is not None for limit in limits)
+
+    @property
+    def needs_equity(self) -> bool:
+        """Whether a limit depends on what the account is worth."""
+        return self.daily_loss is not None or self.drawdown is not None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,6 +185,10 @@ class AccountRisk:
     def halts(self) -> dict[str, tuple[str, int | None]]:
         """Return what halts at the moment: words and last day, by cause."""
         return {cause: (halt.words, halt.day) for cause, halt in self._halts.items()}
+
+    def calm_equity(self) -> tuple[int, int]:
+        """Return the bounds between which the equity changes nothing today."""
+        return self.equity.calm(self._halts)
 
     def lift(self) -> None:
         """End all halts, and judge losses from here on anew."""

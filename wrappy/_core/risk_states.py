@@ -10,10 +10,18 @@ import enum
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 TRANSITIONS_KEPT: Final = 1_000
 DAY_S: Final = 86_400
+DAILY_LOSS: Final = "daily_loss"
+DRAWDOWN: Final = "drawdown"
+NOTHING: Final = -(10**30)
+"""Less than any amount."""
+
 MILLION: Final = 1_000_000
 """Fractions count in 1e-6."""
 
@@ -249,17 +257,33 @@ class EquityWatch:
         lost = self.base - self.equity
         is_today = self.day is not None and self.day >= day
         if is_today and self._daily_loss is not None and lost >= self._daily_loss:
-            found["daily_loss"] = (
+            found[DAILY_LOSS] = (
                 f"lost {_usdc(lost)} USDC since 00:00 UTC, {_usdc(self._daily_loss)} "
                 "are allowed"
             )
         fallen = _fraction(self.crest - self.equity, self.crest)
         if self._drawdown is not None and fallen >= self._drawdown:
-            found["drawdown"] = (
+            found[DRAWDOWN] = (
                 f"{fallen / 10_000:.2f} % below the best, "
                 f"{self._drawdown / 10_000:.2f} % are allowed"
             )
         return found
+
+    def calm(self, passed: Container[str] = ()) -> tuple[int, int]:
+        """Return the lowest and the highest amount that would change `equity` alone.
+
+        Within a day no loss becomes too large between them, and none is a new best.
+
+        Args:
+            passed: names of limits that are known to be passed.
+        """
+        lowest = NOTHING
+        if self._daily_loss is not None and DAILY_LOSS not in passed:
+            lowest = self.base - self._daily_loss + 1
+        if self._drawdown is not None and DRAWDOWN not in passed:
+            allowed = (self._drawdown - 1) * self.crest // MILLION
+            lowest = max(lowest, self.crest - allowed)
+        return lowest, min(self.peak, self.crest)
 
     def forgive(self) -> None:
         """Judge what is lost from here on anew; the figures stay."""

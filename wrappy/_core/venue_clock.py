@@ -41,6 +41,14 @@ class VenueClock:
         self._told_ms = venue_ms
         self._agrees = -SKEW_MS <= unix_ms - venue_ms <= 1000 + SKEW_MS
 
+    def least_ms(self, now: float) -> int | None:
+        """Return the least it can have been at a moment; None while nobody told.
+
+        Args:
+            now: monotone seconds.
+        """
+        return None if self._floor is None else int(self._floor + now * 1000)
+
     def is_over(self, expired_at_ms: int, now: float, unix_ms: float) -> bool:
         """Whether an expiry lies behind the exchange, its grace included.
 

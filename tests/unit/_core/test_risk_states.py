@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from wrappy._core.risk_states import EquityWatch, Freshness, StateLog, TradingState
+from wrappy._core.risk_states import (
+    NOTHING,
+    EquityWatch,
+    Freshness,
+    StateLog,
+    TradingState,
+)
 
 DAY = 86_400
 USDC = 1_000_000
@@ -124,3 +132,42 @@ def test_an_amount_is_doubted_when_it_is_missing_or_old_and_a_limit_needs_it():
     equity.note(1, now=0, unix_s=0)
     assert equity.doubt(60) is None
     assert "older than 60 s" in equity.doubt(61)
+
+
+def test_without_a_limit_no_amount_is_too_low():
+    equity = watch()
+    equity.note(100, 0.0, 0.0)
+    assert equity.calm() == (NOTHING, 100)
+
+
+@pytest.mark.parametrize("passed", [(), ("daily_loss",), ("drawdown",)])
+@given(
+    amounts=st.lists(st.integers(1, 10**7), min_size=1, max_size=5),
+    limits=st.fixed_dictionaries(
+        {},
+        optional={
+            "daily_loss": st.integers(1, 10**7),
+            "drawdown": st.integers(1, 10**6),
+        },
+    ),
+    forgiven=st.booleans(),
+    nudge=st.integers(-2, 2),
+)
+def test_between_the_bounds_nothing_changes_and_below_them_a_limit_is_passed(
+    passed, amounts, limits, forgiven, nudge
+):
+    equity = watch(**limits)
+    for amount in amounts:
+        equity.note(amount, 0.0, 0.0)
+        if forgiven:
+            equity.forgive()
+    lowest, highest = equity.calm(passed)
+    before = equity.peak, equity.crest, equity.base
+    amount = (0 if lowest == NOTHING else lowest) + nudge
+    equity.note(amount, 1.0, 1.0)
+    found = set(equity.losses(0)) - set(passed)
+    if amount > highest:
+        assert (equity.peak, equity.crest, equity.base) != before
+    else:
+        assert bool(found) is (amount < lowest)
+        assert (equity.peak, equity.crest, equity.base) == before

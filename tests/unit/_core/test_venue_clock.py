@@ -34,3 +34,11 @@ def test_clocks_that_agree_tell_the_rest_of_the_second():
         clock = VenueClock()
         clock.read(told_ms, 100.0, EPOCH_MS + 1_199)
         assert clock.is_over(EPOCH_MS + 700, 100.0, late_ms + 700) is is_over
+
+
+def test_what_it_can_have_been_at_least_is_carried_on_and_back():
+    clock = VenueClock()
+    assert clock.least_ms(100.0) is None
+    clock.read(EPOCH_MS, 100.0, EPOCH_MS + 300_000)
+    assert clock.least_ms(90.0) == EPOCH_MS - 10_000
+    assert clock.least_ms(101.5) == EPOCH_MS + 1_500

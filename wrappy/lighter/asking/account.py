@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from wrappy._core.backoff import Backoff
@@ -31,7 +32,6 @@ from wrappy.protocol.markets import find_market
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from decimal import Decimal
 
     from wrappy._core.receipts import TransactionReport
     from wrappy.lighter.environment import RestConnection
@@ -177,6 +177,25 @@ class AccountReader:
         row = await self._position_row(market.market_id)
         return position_of(row).size
 
+    async def position_of(
+        self, account_index: int, symbol: str, *, urgent: bool = False
+    ) -> Decimal:
+        """Return the signed size of any account's position; 0 when flat.
+
+        What an account holds is public (official API reference).
+
+        Raises:
+            UnknownMarketError: no such market.
+        """
+        market = find_market(await self._link.markets(self._rest), symbol=symbol)
+        fields = {"by": "index", "value": account_index}
+        answer = await self._ask(ACCOUNT_PATH, fields, private=False, urgent=urgent)
+        held = account_in(answer, account_index).get("positions")
+        for row in rows_by_market(held, "positions"):
+            if row.get("market_id") == market.market_id:
+                return position_of(row).size
+        return Decimal(0)
+
     async def positions(self) -> list[Position]:
         """Return the positions that are not flat."""
         return positions_in(await self._position_rows())
@@ -258,21 +277,28 @@ class AccountReader:
         return rows_by_market(answer.get(name), name), _cursor(answer)
 
     async def _ask(
-        self, path: str, fields: dict[str, Any], *, private: bool = True
+        self,
+        path: str,
+        fields: dict[str, Any],
+        *,
+        private: bool = True,
+        urgent: bool = False,
     ) -> dict[str, Any]:
         """Ask until there is an answer, by the rules in the class's docstring."""
         backoff, failures, renewed = Backoff(ceiling_s=2.0), 0, False
         while True:
-            await self._link.pace.wait(path)
+            await self._link.pace.wait(path, urgent=urgent)
             try:
                 if not private:
                     return await self._rest.get(path, fields)
                 token = await self._tokens.get()
                 return await self._rest.get(path, fields, token=token.text)
             except AuthRejectedError:
+                if not private:
+                    raise
                 # Made while the clock was wrong, say.
                 self._tokens.drop(refused=True)
-                if renewed or not private or self._closing:
+                if renewed or self._closing:
                     raise
                 renewed = True
             except (TransportError, VenueUnavailableError) as error:

@@ -56,6 +56,11 @@ class OrderAims:
         else:
             self._accepted[coi] = target
 
+    def failed(self, coi: int, target: tuple[int, int]) -> None:
+        """Forget an accepted change that was never carried out."""
+        if self._accepted.get(coi) == target:
+            del self._accepted[coi]
+
     def left(self, coi: int, number: int) -> None:
         """Note the place in the queue that a change had which has left by now."""
         if self._orders.get(coi) is not None:

@@ -18,7 +18,7 @@ from wrappy.model import OrderStatus
 from wrappy.protocol.intents import ModifyOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from wrappy._core.batch import Queued
     from wrappy._core.orders import OrderRecord
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from wrappy.lighter.results import OrderDict
     from wrappy.lighter.sending.sender import Sender, Sent
     from wrappy.protocol.intents import CreateOrder, Intent
+
+_UNTOLD: Mapping[str, int] = {}
 
 MOST_REPEATS = 3
 """How often the cancel of one order is queued again that was never carried out."""
@@ -42,6 +44,8 @@ class OrderBooking:
     Attributes:
         orders: what is known of every order.
         aims: what each will be once everything queued is carried out.
+        on_taken: called with an entry that the exchange took, the hash, and when the
+            transaction's time is over, unix milliseconds; None for nobody.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class OrderBooking:
     ) -> None:
         self.orders = OrderTable()
         self.aims = OrderAims(self.orders)
+        self.on_taken: Callable[[Queued[Intent], str, int], None] | None = None
         self._log = log
         self._told = changed
         self._again = again
@@ -97,7 +102,7 @@ class OrderBooking:
                 self._log.info("dry run: type %d %r", tx.tx_type, entry.intent)
                 self._tell(entry, OrderEvent.DISCARDED, reason="dry run")
             else:
-                self._took(sender, entry, tx.tx_hash)
+                self._took(sender, entry, tx.tx_hash, tx.expired_at_ms)
 
     def lost(self, entries: Sequence[Queued[Intent]], hashes: Sequence[str]) -> None:
         """Book entries that left and whose answer did not come."""
@@ -110,14 +115,36 @@ class OrderBooking:
         entries: Sequence[Queued[Intent]],
         hashes: Sequence[str],
         executed: Sequence[bool],
+        *,
+        ends_ms: Mapping[str, int] = _UNTOLD,
     ) -> None:
-        """Book what became of entries that had been lost."""
+        """Book what became of entries that had been lost.
+
+        Args:
+            sender: who sent them.
+            entries: they.
+            hashes: theirs, in the same order.
+            executed: whether each was accepted after all.
+            ends_ms: when their time is over, unix milliseconds by hash.
+        """
         for entry, tx_hash, accepted in zip(entries, hashes, executed, strict=True):
             if accepted:
-                self._took(sender, entry, tx_hash)
+                self._took(sender, entry, tx_hash, ends_ms.get(tx_hash))
             else:
                 self._tell(entry, OrderEvent.PROVEN_DEAD)
                 self._mourn(entry)
+
+    def lapsed(self, entry: Queued[Intent], coi: int, words: str) -> None:
+        """Book what was accepted and never carried out, for one order that it is of."""
+        if entry.also:
+            self._log.warning("order %d was accepted, but %s", coi, words)
+            self.orders.apply(coi, OrderEvent.PROVEN_DEAD, reason=words)
+            return
+        if entry.is_cancel:
+            self.orders.apply(coi, OrderEvent.CANCEL_REFUSED)
+        elif isinstance(entry.intent, ModifyOrder):
+            self.aims.failed(coi, (entry.intent.price, entry.intent.base_amount))
+        self._mourn(entry)
 
     def refused(
         self, entries: Sequence[Queued[Intent]], error: BaseException
@@ -164,7 +191,13 @@ class OrderBooking:
         if record.status.is_terminal:
             self._forget_rest(record.client_order_index)
 
-    def _took(self, sender: Sender, entry: Queued[Intent], tx_hash: str) -> None:
+    def _took(
+        self,
+        sender: Sender,
+        entry: Queued[Intent],
+        tx_hash: str,
+        ends_ms: int | None,
+    ) -> None:
         """Note that the exchange took a transaction."""
         self.follow(sender, tx_hash, entry.also)
         if not entry.is_cancel:
@@ -175,6 +208,8 @@ class OrderBooking:
             record = self.orders.get(coi)
             if record is None or record.status.is_terminal:
                 self._endings.ended(coi)  # its report was quicker
+        if self.on_taken is not None and ends_ms is not None:
+            self.on_taken(entry, tx_hash, ends_ms)
 
     def _mourn(self, entry: Queued[Intent]) -> None:
         """Tell of a change or cancel that was never carried out, or repeat it."""

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import contextvars
 import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wrappy._core.batch import BatchQueue, chunks
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from wrappy.lighter.results import FlushResult, OrderDict
     from wrappy.lighter.sending.guarding import OrderGuard
     from wrappy.lighter.sending.sender import Sender
-    from wrappy.protocol.intents import Intent
+    from wrappy.protocol.intents import Intent, SignedTx
 
 _PERHAPS_WAITING = frozenset({OrderStatus.QUEUED, OrderStatus.UNKNOWN})
 
@@ -71,6 +72,7 @@ class Outbox:
     Attributes:
         guard: judges orders and changes before they are queued, and once more before
             they leave; None for none.
+        booking: enters what became of what was sent.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class Outbox:
     ) -> None:
         self._allowance = allowance or AccountAllowance()
         self.guard: OrderGuard | None = None
-        self._booking = OrderBooking(log, changed=self._changed, again=self._again)
+        self.booking = OrderBooking(log, changed=self._changed, again=self._again)
         self._config = config
         self._routes = KeyRoutes(senders)
         self._log = log
@@ -98,7 +100,7 @@ class Outbox:
     @property
     def orders(self) -> OrderTable:
         """What is known of every order."""
-        return self._booking.orders
+        return self.booking.orders
 
     @property
     def scope(self) -> object | None:
@@ -138,7 +140,7 @@ class Outbox:
             self.guard.admit(intent)
         created = created_by(intent)
         for order in created:
-            self._booking.queue(order)
+            self.booking.queue(order)
         self._allowance.hold(self, created)
         entry = self._queue.put(
             intent,
@@ -154,15 +156,15 @@ class Outbox:
 
     def aim(self, coi: int, *, ticks: int, lots: int) -> None:
         """Note what an order will be once everything queued is carried out."""
-        self._booking.aims.aim(coi, ticks=ticks, lots=lots)
+        self.booking.aims.aim(coi, ticks=ticks, lots=lots)
 
     def aimed(self, coi: int) -> tuple[int, int] | None:
         """Return ticks and lots an order has or will have; None if not known."""
-        return self._booking.aims.aimed(coi)
+        return self.booking.aims.aimed(coi)
 
     def report(self, row: OrderDict) -> None:
         """Enter the exchange's word on an order; an unreadable row is logged."""
-        self._booking.report(row)
+        self.booking.report(row)
 
     @contextlib.contextmanager
     def open_scope(self) -> Iterator[object]:
@@ -173,7 +175,7 @@ class Outbox:
         try:
             yield scope
         except BaseException:
-            self._booking.dropped(self._queue.discard(scope), "its batch raised")
+            self.booking.dropped(self._queue.discard(scope), "its batch raised")
             raise
         finally:
             self._open_scopes.discard(scope)
@@ -187,7 +189,7 @@ class Outbox:
         for entry in waiting:
             (gone if coi in (entry.touches, *entry.also) else stays).append(entry)
         self._queue.put_back(stays)
-        self._booking.dropped(gone, reason)
+        self.booking.dropped(gone, reason)
 
     async def aclose(self, reason: str) -> None:
         """Drop what waits; return when what is on its way has its answer."""
@@ -205,7 +207,7 @@ class Outbox:
     def discard(self, reason: str) -> None:
         """Drop the common queue."""
         dropped = self._queue.discard(None)
-        self._booking.dropped(dropped, reason)
+        self.booking.dropped(dropped, reason)
         if dropped:
             numbers = [entry.touches for entry in dropped]
             self._log.warning("%s: %d unsent: %s", reason, len(dropped), numbers)
@@ -296,11 +298,12 @@ class Outbox:
         lost = False
         going = batch
         on_wire: set[int] = set()
+        ends_ms: dict[str, int] = {}
 
         def on_lost(entries: Sequence[Queued[Intent]], hashes: Sequence[str]) -> None:
             nonlocal lost
             lost = True
-            self._booking.lost(entries, hashes)
+            self.booking.lost(entries, hashes)
 
         def admit(entries: Sequence[Queued[Intent]]) -> Sequence[Queued[Intent]]:
             nonlocal going
@@ -310,17 +313,14 @@ class Outbox:
             self._on_wire |= on_wire
             return going
 
-        def on_settled(
-            entries: Sequence[Queued[Intent]],
-            hashes: Sequence[str],
-            executed: Sequence[bool],
-        ) -> None:
-            self._booking.settled(attempt.sender, entries, hashes, executed)
+        def on_signed(signed: Sequence[SignedTx]) -> None:
+            ends_ms.update((tx.tx_hash, tx.expired_at_ms) for tx in signed)
 
+        on_settled = partial(self.booking.settled, attempt.sender, ends_ms=ends_ms)
         try:
             done = await attempt.sender.send(
                 batch,
-                Listeners(on_lost, on_settled, admit),
+                Listeners(on_lost, on_settled, admit, on_signed),
                 overtakes=all(map(self._may_overtake, batch)),
             )
         except BaseException as error:
@@ -332,7 +332,7 @@ class Outbox:
                 self._allowance.not_spent(going, error)
                 back = going
                 if isinstance(error, VenueError) and is_final(error):
-                    back = self._booking.refused(going, error)
+                    back = self.booking.refused(going, error)
                 attempt.back = [*back, *behind]
             raise
         finally:
@@ -341,7 +341,7 @@ class Outbox:
         self._allowance.done(going, done.reply)
         attempt.back = behind
         attempt.sent.append(done)
-        self._booking.accepted(attempt.sender, done)
+        self.booking.accepted(attempt.sender, done)
 
     def _admit(self, entries: Sequence[Queued[Intent]]) -> Sequence[Queued[Intent]]:
         """Return what may go now: nothing goes before the order that it acts on.
@@ -355,15 +355,15 @@ class Outbox:
         for entry in entries:
             coming.update(entry.also)
             if self._is_swept(entry):
-                self._booking.dropped([entry], "cancel_all_orders came first")
+                self.booking.dropped([entry], "cancel_all_orders came first")
                 coming.difference_update(entry.also)
             elif self.guard is not None and (why := self.guard.stops(entry.intent)):
-                self._booking.dropped([entry], why)
+                self.booking.dropped([entry], why)
                 coming.difference_update(entry.also)
             elif self._is_stale(entry):
                 self._log.warning("a later change of order %s is out", entry.touches)
-                self._booking.dropped([entry], "a later change is out already")
-            elif self._booking.waits(entry.touches) and entry.touches not in coming:
+                self.booking.dropped([entry], "a later change is out already")
+            elif self.booking.waits(entry.touches) and entry.touches not in coming:
                 self._log.warning(
                     "order %s still waits to be sent; what acts on it waits behind it",
                     entry.touches,
@@ -378,7 +378,7 @@ class Outbox:
         waiting = self._queue.discard(None)
         swept = [entry for entry in waiting if self._is_swept(entry)]
         self._queue.put_back(entry for entry in waiting if not self._is_swept(entry))
-        self._booking.dropped(swept, "cancel_all_orders came first")
+        self.booking.dropped(swept, "cancel_all_orders came first")
         if swept:
             numbers = [entry.touches for entry in swept]
             self._log.warning("cancel-all: %d unsent dropped: %s", len(swept), numbers)
@@ -394,7 +394,7 @@ class Outbox:
         return (
             isinstance(entry.intent, ModifyOrder)
             and entry.touches is not None
-            and self._booking.aims.is_stale(entry.touches, entry.number)
+            and self.booking.aims.is_stale(entry.touches, entry.number)
         )
 
     def _again(self, entry: Queued[Intent]) -> bool:
@@ -428,15 +428,15 @@ class Outbox:
         if scope is None and not self._closed:
             self._queue.put_back(entries)
         else:
-            self._booking.dropped(entries, f"its batch failed: {error}")
+            self.booking.dropped(entries, f"its batch failed: {error}")
 
     def follow(self, sender: Sender, tx_hash: str, cois: Iterable[int]) -> None:
         """Have the sender told when all orders of a transaction have ended."""
-        self._booking.follow(sender, tx_hash, cois)
+        self.booking.follow(sender, tx_hash, cois)
 
     def forget(self, coi: int) -> None:
         """Drop an order that is over and of which nothing more can be learned."""
-        self._booking.forget(coi)
+        self.booking.forget(coi)
         self._routes.shown(coi)
         self._allowance.release(coi)
 

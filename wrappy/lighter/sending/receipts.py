@@ -72,6 +72,7 @@ class Receipts:
         account: reads the account, paced and authenticated.
         market: scales of prices and sizes.
         enter: enters the exchange's word on an order into the table.
+        hurry: called with an order that somebody begins to wait for.
         unix_s: unix seconds.
         quiet_s: silence before the first question.
         pause_s: from one round of questions to the next.
@@ -84,6 +85,7 @@ class Receipts:
         market: Market,
         *,
         enter: Callable[[OrderDict], None],
+        hurry: Callable[[int], object] = bool,
         unix_s: Callable[[], float] = time.time,
         quiet_s: float = QUIET_S,
         pause_s: float = PAUSE_S,
@@ -92,6 +94,7 @@ class Receipts:
         self._account = account
         self._market = market
         self._enter = enter
+        self._hurry = hurry
         self._unix_s = unix_s
         self._quiet_s = quiet_s
         self._pause_s = pause_s
@@ -197,6 +200,7 @@ class Receipts:
         asking = asyncio.create_task(self._keep_asking(coi), name=f"wrappy ask {coi}")
         watch = _Watch(asyncio.get_running_loop().create_future(), asking)
         self._watches[coi] = watch
+        self._hurry(coi)
         self._tasks.add(asking)
         asking.add_done_callback(partial(self._asked, watch))
         return watch

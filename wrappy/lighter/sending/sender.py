@@ -83,11 +83,13 @@ class Listeners:
             their answer was lost, also when the caller was cancelled meanwhile.
         on_settled: told later whether each of them was accepted after all.
         admit: asked last which entries may go now.
+        on_signed: told what was signed before it leaves.
     """
 
     on_lost: Lost
     on_settled: Settled
     admit: Admit = tuple
+    on_signed: Callable[[Sequence[SignedTx]], object] = len
 
 
 class _FellWithOthersError(NonceRejectedError):
@@ -302,6 +304,7 @@ class Sender:
         if self._config.prefer_high_level:
             lane.nonces.give_back(nonces)
             return Sent(kept, signed, None)
+        listeners.on_signed(signed)
         hashes = tuple(tx.tx_hash for tx in signed)
         batch = DoubtfulBatch(
             nonces,

@@ -21,6 +21,7 @@ from wrappy.lighter.restart.left_orders import check_open_orders, numbers_of
 from wrappy.lighter.restart.recovery import recover
 from wrappy.lighter.restart.seeding import patiently, seed, sent_lately
 from wrappy.lighter.sending.lane import state_folder, to_its_end
+from wrappy.lighter.sending.lapsing import LapseWatch
 from wrappy.lighter.sending.outbox import Outbox
 from wrappy.lighter.sending.sender import Sender
 from wrappy.lighter.sending.sweeping import OrderSweep
@@ -61,6 +62,7 @@ class DealerParts:
         outbox: queue and order table.
         account: reads of the account.
         sweep: ends in bulk what nobody reports.
+        lapses: ends what was accepted and dropped.
     """
 
     config: DealerConfig
@@ -73,6 +75,7 @@ class DealerParts:
     outbox: Outbox
     account: AccountReader
     sweep: OrderSweep
+    lapses: LapseWatch
 
     @property
     def allowance(self) -> AccountAllowance:
@@ -105,6 +108,7 @@ class DealerParts:
     async def aclose(self) -> None:
         """Close every connection."""
         try:
+            await self.lapses.aclose()
             await self.sweep.aclose()
             if self.stream is not None:
                 await self.stream.aclose()
@@ -233,6 +237,13 @@ async def assemble(
             market.market_id,
             enter=outbox.report,
             forget=outbox.forget,
+        ),
+        lapses=LapseWatch(
+            outbox.booking,
+            account,
+            market.market_id,
+            ask_s=partial(ask_venue_s, rest, link.pace),
+            unix_s=environment.unix_s,
         ),
     )
 

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 
 from wrappy._core.backoff import Backoff
 from wrappy._core.receipts import TransactionFate
-from wrappy.errors import InvalidOrderError, OrderRejectedError, ProtocolError
+from wrappy.errors import (
+    InvalidOrderError,
+    OrderRejectedError,
+    ProtocolError,
+    RequestTimeoutError,
+)
 from wrappy.lighter.results import MarginSetting
 from wrappy.lighter.sending.flushing import require_no_batch
 from wrappy.lighter.trading.arguments import (
@@ -22,6 +27,7 @@ from wrappy.lighter.trading.arguments import (
     checked_word,
 )
 from wrappy.lighter.trading.session import AccountSession
+from wrappy.lighter.wire.within import within
 from wrappy.protocol.intents import CancelAllOrders, UpdateLeverage, UpdateMargin
 
 if TYPE_CHECKING:
@@ -34,11 +40,60 @@ if TYPE_CHECKING:
 FRACTION_SCALE = 10_000
 MODES: dict[str, int] = {"cross": 0, "isolated": 1}
 USDC_SCALE = 1_000_000
+MOST_ACCOUNTS = (1 << 48) - 1
 MOST_USDC = (1 << 48) - 1
 
 
 class MarginControls(AccountSession):
-    """A session that can also set a market's leverage and margin."""
+    """A session that can also set a market's leverage and margin.
+
+    And one that can look at what another account holds: what it sets is its own.
+    """
+
+    async def fetch_position_of(
+        self,
+        account_index: int,
+        symbol: str | None = None,
+        *,
+        timeout_s: float | None = None,
+        urgent: bool = False,
+    ) -> Decimal:
+        """Return the signed size of another account's position; 0 when flat.
+
+        Meant for a second account of one's own. What an account holds is public, so
+        no key of it is needed; the question counts against this dealer's pace.
+
+        Args:
+            account_index: any account.
+            symbol: market by name; this dealer's if None.
+            timeout_s: longest wait in seconds, the pace and further tries included;
+                None for as long as those take.
+            urgent: also use the part of the pace that is kept for what is urgent, a
+                pair out of balance, say. A standard account keeps none for questions.
+
+        Raises:
+            InvalidOrderError: an argument is wrong.
+            UnknownMarketError: no such market.
+            RequestTimeoutError: `timeout_s` is over.
+            VenueError: the exchange has no such account.
+            TransportError, ProtocolError: it could not be asked.
+        """
+        self._require_open()
+        hurries = checked_flag(urgent, field="urgent")
+        index = checked_whole(account_index, 0, MOST_ACCOUNTS, field="account_index")
+        if symbol is not None and not isinstance(symbol, str):
+            raise InvalidOrderError("symbol", symbol, "is no market's name")
+        wait_s = None
+        if timeout_s is not None:
+            wait_s = checked_seconds(timeout_s, field="timeout_s")
+        name = symbol or self.market.symbol
+        asking = self._account.position_of(index, name, urgent=hurries)
+        try:
+            return await within(wait_s, asking)
+        except asyncio.TimeoutError as error:
+            raise RequestTimeoutError(
+                f"account {index} could not be read within {wait_s} s"
+            ) from error
 
     async def set_leverage(
         self,

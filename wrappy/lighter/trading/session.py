@@ -89,6 +89,7 @@ class AccountSession:
             parts.account,
             parts.market,
             enter=parts.outbox.report,
+            hurry=parts.lapses.hurry,
             unix_s=parts.environment.unix_s,
         )
         self._prices = ReferencePrices(parts.account, parts.market)
