@@ -161,10 +161,11 @@ def test_a_strategy_that_sees_the_future_is_told_of(here, capsys):
 
 
 def test_too_few_candles_tell_nothing_of_the_future(here):
-    data = Recorded(file=here / "ETH_5m.csv").read("ETH")
-    short = dataclasses.replace(data, rows=data.rows[:1])
+    data = Recorded(files={"": here / "ETH_5m.csv"}).read(("ETH",))
+    short = dataclasses.replace(data[0], rows=data[0].rows[:1])
     kind = strategy_class("mine.py:Turning", folder=here)
-    assert look_ahead_test(kind, short, BacktestSettings()) == "not run"
+    assert look_ahead_test(kind, (short,), BacktestSettings()) == "not run"
+    assert look_ahead_test(kind, (short,), BacktestSettings(warm_up=9)) == "not run"
 
 
 def test_a_crash_is_told_once_and_ends_with_1(here, capsys):
@@ -225,7 +226,7 @@ OVER = ("--over", "every=20:40:20")
         ((*TURNING, "--capital", "-5"), "--capital: "),
         ((*TURNING, "--seed", "-1"), "--seed: -1 is outside"),
         ((*TURNING, "--report", "no/such/r.html"), "there is no folder no/such"),
-        (("backtest", "mine.py:Both"), "trades several markets"),
+        (("backtest", "mine.py:Both"), "--candles: one file for ETH, BTC"),
         (SWEEP, "--over: nothing varies"),
         ((*SWEEP, "--over", "every"), "--over: 'every' is no NAME=VALUE"),
         ((*SWEEP, "--over", "evry=1:3"), "--over evry: there is no such parameter"),
@@ -364,7 +365,7 @@ def test_work_that_leaves_nothing_is_ended_where_it_stands(monkeypatch):
 def test_a_strategy_of_a_file_travels_as_its_path(here):
     kind = strategy_class("mine.py:Turning", folder=here)
     assert reloaded(here / "mine.py", "Turning") is kind
-    data = Recorded(file=here / "ETH_5m.csv", days=1).read("ETH")
+    data = Recorded(files={"": here / "ETH_5m.csv"}, days=1).read(("ETH",))
     run = backtest_of(kind, data, BacktestSettings())
     assert isinstance(run, FileBacktest)
     packed = pickle.dumps((run, kind.parameters_type()(every=7)))
@@ -381,14 +382,14 @@ def test_a_strategy_of_a_file_travels_as_its_path(here):
         check=True,
     )
     assert told.stdout == b"FileBacktest Turning 7\n"
-    cut = run.between(data.begin_ms, data.begin_ms + 3_600_000)
+    cut = run.between(data[0].begin_ms, data[0].begin_ms + 3_600_000)
     assert isinstance(cut, FileBacktest)
     assert pickle.loads(packed)[0].strategy is kind  # noqa: S301 - ours
     assert cut.stamp().code == run.stamp().code
 
 
 def test_a_strategy_of_a_module_travels_by_its_name(here):
-    data = Recorded(file=here / "ETH_5m.csv", days=1).read("ETH")
+    data = Recorded(files={"": here / "ETH_5m.csv"}, days=1).read(("ETH",))
     kind = strategy_class("wrappy.runner.strategy:Strategy", folder=here)
     assert type(backtest_of(kind, data, BacktestSettings())) is StrategyBacktest
 

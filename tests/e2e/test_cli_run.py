@@ -22,7 +22,7 @@ async def test_without_a_file_an_example_runs_on_a_local_exchange(tmp_path):
     assert "stopped by the end of its time" in last
 
 
-@pytest.mark.parametrize("name", ["mean_reversion", "momentum", "ut_bot"])
+@pytest.mark.parametrize("name", ["mean_reversion", "momentum", "ut_bot", "arbitrage"])
 async def test_every_example_runs_by_its_name(name):
     code, out, errors = await called("run", "--strategy", name, "--duration", "1")
     assert code == 0, errors

@@ -186,6 +186,62 @@ async def test_what_cannot_be_closed_is_told_and_ends_with_1(
     assert resting(quiet_venue) == []
 
 
+async def test_after_an_unclean_end_a_stop_says_what_it_finds_and_what_to_do(
+    quiet_venue, tmp_path, quotes
+):
+    file = write_bot(tmp_path, "Holding", url=quiet_venue.base_url)
+    async with wrappy("run", file) as bot:
+        await bot.line()
+        await until(lambda: len(resting(quiet_venue)) == 3 and held(quiet_venue))
+        bot.signal(signal.SIGKILL)
+        await bot.end()
+    gone = f"does not run: process {bot.pid}, begun "
+    code, out, _ = await asked("status", file)
+    assert code == 1
+    assert gone in out
+    assert "`wrappy stop` looks after what it left" in out
+    code, out, errors = await asked("stop", file)
+    assert code == 0, out + errors
+    assert gone in out
+    assert "the exchange shows 3 live order(s) in ETH" in out
+    assert "no orders left; left: a position of 0.1000 ETH" in out
+    for advice in ("stop --flatten", "reconcile", "run"):
+        assert f"`wrappy {advice}`" in out
+    assert resting(quiet_venue) == []
+    assert held(quiet_venue) == 1000
+    code, out, _ = await asked("stop", file, "--flatten")
+    assert code == 0
+    assert "no orders and no positions left" in out
+    assert held(quiet_venue) == 0
+    # There is nothing to look after any more.
+    code, out, _ = await asked("stop", file)
+    assert (code, out) == (1, "wrappy: bot does not run\n")
+
+
+async def test_after_an_unclean_end_an_exchange_that_is_not_asked_is_told(
+    quiet_venue, tmp_path
+):
+    file = write_bot(tmp_path, url=quiet_venue.base_url)
+    async with wrappy("run", file) as bot:
+        await bot.line()
+        await until(lambda: len(resting(quiet_venue)) == 3)
+        bot.signal(signal.SIGKILL)
+        await bot.end()
+    # Its file of facts is half written, and the network has no key here.
+    (tmp_path / "state" / "bots" / "bot.json").write_text("{")
+    text = file.read_text().replace('"venue"', '"testnet"')
+    lines = [line for line in text.splitlines() if not line.startswith("url")]
+    file.write_text("\n".join(lines))
+    code, out, errors = await asked("stop", file)
+    assert code != 0
+    assert errors.startswith("wrappy: ")
+    assert f"process {bot.pid}, begun " in out
+    assert "its orders may still be live: the exchange was not asked" in out
+    for advice in ("stop --flatten", "reconcile", "run"):
+        assert f"`wrappy {advice}`" in out
+    assert len(resting(quiet_venue)) == 3
+
+
 async def test_an_embedded_exchange_ends_with_its_bot(tmp_path):
     file = write_bot(tmp_path, "Blocking")
     async with wrappy("run", file) as bot:

@@ -12,8 +12,8 @@ import pytest
 
 from tests.cli import environment, resting, until, wrappy, write_bot
 from wrappy.errors import ForeignNonceError, SignerError
-from wrappy.runner.cli import flattening
 from wrappy.runner.cli.stop_signals import StopSignals
+from wrappy.runner.risk import flattening
 
 
 async def test_a_terminal_that_goes_away_ends_the_bot_politely(quiet_venue, tmp_path):
@@ -99,9 +99,9 @@ async def test_what_fails_in_one_market_keeps_no_other_from_being_cleared(
     class Place:
         environment = None
         config = flattening.dataclasses.make_dataclass(
-            "Config", ["symbol", "unknown_orders", "dead_man_s"]
-        )("", "", None)
+            "Config", ["symbol", "market_index", "unknown_orders", "dead_man_s"]
+        )("", None, "", None)
 
-    report = await flattening.flatten(Place, ["ETH", "BTC"])
+    report = await flattening.flatten(Place, ["ETH", "BTC"], attempts=1)
     assert not report.is_clean
-    assert [line[:3] for line in report.problems] == ["ETH", "BTC"]
+    assert [line[:3] for line in report.errors] == ["ETH", "BTC"]

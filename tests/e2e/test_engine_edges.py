@@ -12,8 +12,11 @@ import pytest
 from tests.promises.places import config_at, in_process
 from wrappy import ConfigError, LighterDealer, RiskDeniedError, UsageError
 from wrappy.errors import SendOutcomeUnknownError
+from wrappy.lighter.asking.reading import LIVE_STATUSES
 from wrappy.runner.engine.engine import TradingEngine
 from wrappy.runner.engine.strategy_run import RunState
+from wrappy.runner.events import EventKind
+from wrappy.runner.monitor import EngineWatch
 from wrappy.runner.risk import AccountGuard, RiskLimits
 from wrappy.runner.strategy import NoParameters, Strategy, go_to_position
 from wrappy.runner.virtual_time import run_virtual
@@ -472,6 +475,116 @@ def test_a_position_is_not_gone_to_twice_when_no_answer_came():
     position, trades, errors = gone_to(lost, QUESTIONS, LOOKUPS, *NEWS)
     assert (position, trades) == (Decimal("0.1"), 1)
     assert errors
+
+
+class Going(Strategy[NoParameters]):
+    """Goes to a position twice, and notes how long it took and where it came to."""
+
+    def __init__(self):
+        super().__init__()
+        self.came_to = []
+
+    async def run(self, ctx):
+        await ctx.sleep(1)
+        for _ in range(2):
+            began = ctx.now()
+            position = await go_to_position(ctx, Decimal("0.1"))
+            self.came_to.append((position, ctx.now() - began))
+
+
+def test_an_order_that_is_accepted_and_dropped_is_over_with_its_lifetime():
+    strategy = Going()
+    dropped = FaultRule(act="silent_drop", phase="after_accept", path=SENDS, times=1)
+
+    async def scenario(exchange, world):
+        maker = await quotes(exchange)
+        exchange.faults.add(dropped)
+        engine = TradingEngine(world)
+        engine.add_strategy(strategy)
+        await engine.start()
+        await engine.wait()
+        assert (await engine.stop()).is_clean
+        await maker.aclose()
+        return world.config.taker_lifetime_ms / 1_000
+
+    lifetime_s = play(scenario)
+    (first, first_s), (second, second_s) = strategy.came_to
+    assert (first, second) == (0, Decimal("0.1"))
+    assert lifetime_s <= first_s < lifetime_s + 10
+    assert second_s < 2
+
+
+# ------------------------------------------------------------ strategies in one market
+
+
+def test_strategies_that_share_a_market_are_told_by_name(caplog):
+    async def scenario(_exchange, world):
+        engine = TradingEngine(world)
+        async with EngineWatch(engine) as watch:
+            engine.add_strategy(Noting(symbols=["ETH"]), name="trend")
+            engine.add_strategy(Noting(symbols=["BTC"]), name="alone")
+            assert engine.shared_markets() == {}
+            assert not caplog.records
+            engine.add_strategy(Noting(symbols=["BTC", "ETH", "ETH"]), name="grid")
+            assert engine.shared_markets() == {
+                "ETH": ("trend", "grid"),
+                "BTC": ("alone", "grid"),
+            }
+            told = [record.message for record in caplog.records]
+            assert told == engine.get_status()["notes"]
+            assert told[0].startswith("trend and grid trade ETH on one account")
+            await engine.start()
+            await asyncio.sleep(1)
+            shared = [
+                event.text
+                for event in watch.events.latest(100)
+                if event.kind is EventKind.MARKET_SHARED
+            ]
+            assert sorted(shared) == sorted(told)
+            await engine.remove_strategy("grid")
+            assert engine.shared_markets() == {}
+            assert engine.get_status()["notes"] == []
+        assert (await engine.stop()).is_clean
+
+    with caplog.at_level(logging.WARNING, "wrappy.engine"):
+        play(scenario)
+
+
+# ------------------------------------------------------------- answers that contradict
+
+
+@pytest.mark.parametrize("status", ["open", "canceled"])
+def test_an_order_that_was_proven_to_be_over_and_is_shown_alive_is_told(status):
+    async def scenario(_exchange, world):
+        engine = TradingEngine(world, stop_timeout_s=2)
+        name = engine.add_strategy(Resting())
+        await engine.start()
+        await asyncio.sleep(1)
+        session = engine.runs[name].session
+        dealer = session.dealers["ETH"]
+        queued = await dealer.create_limit_order(2_001, "0.1")
+        number = queued["client_order_index"]
+        dealer.drop_queued()
+        assert number not in session.live_orders()
+        (row, *_) = await dealer.fetch_open_orders()
+        dealer.feed_ws_orders(
+            [
+                {
+                    **row,
+                    "client_order_index": number,
+                    "order_index": row["order_index"] + 1,
+                    "status": status,
+                    "filled_base_amount": "0.05",
+                }
+            ]
+        )
+        assert dealer.orders.get(number).contradicted
+        report = await engine.stop()
+        is_alive = status in LIVE_STATUSES
+        assert report.left == ({name: (number,)} if is_alive else {})
+        assert report.is_clean is not is_alive
+
+    play(scenario)
 
 
 # -------------------------------------------------------------- the dead man's switch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,14 @@ from pathlib import Path
 from wrappy.errors import BookGapError
 from wrappy.runner.strategy import Strategy
 from wrappy.venue import SteppedClock, Venue, VenueSettings
+from wrappy.venue.bundled import market_named
 from wrappy.venue.record import record
+from wrappy.venue.recording import (
+    RecordedBook,
+    RecordedDelta,
+    RecordedTrade,
+    RecordingWriter,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +53,56 @@ async def _recorded(path, symbols, seconds, seed, start):
 def made_tape(path, *, symbols=("ETH",), seconds=60, seed=3, start=1_800_000_000):
     """Record a made-up market of a local exchange; return the file."""
     asyncio.run(_recorded(path, list(symbols), seconds, seed, start))
+    return path
+
+
+def walked_tape(path, *, symbols=("ETH",), seconds=60, seed=5, start=1_800_000_000):
+    """Write a tape of random walks in cents: five levels a side, a trade a second.
+
+    The markets move together; each has a distance of its own, which comes and goes.
+    """
+    chance, markets = random.Random(f"tape {seed}"), list(map(market_named, symbols))
+    writer = RecordingWriter(path, markets)
+    middle, apart = 300_000, [0.0 for _ in markets]
+    before = [({}, {}) for _ in markets]
+    for step in range(2 * seconds + 1):
+        at_us = start * 1_000_000 + step * 500_000
+        middle += chance.randint(-40, 40)
+        for at, market in enumerate(markets):
+            number, old = market.market_id, before[at]
+            if step and chance.random() < 0.5:
+                side = chance.randrange(2)
+                price = (max, min)[side](old[side])
+                size = f"{chance.randint(1, 900) / 1000}"
+                trade = RecordedTrade(
+                    at_us, number, step, price, size, is_ask=side == 0
+                )
+                writer.write([trade])
+            apart[at] += chance.gauss(0, 60) - apart[at] / 20 if at else 0
+            centre = middle + round(apart[at])
+            new = tuple(
+                {
+                    f"{(centre + way * (5 + 10 * level)) / 100:.2f}": (
+                        f"{chance.randint(1, 30) / 10}"
+                    )
+                    for level in range(5)
+                }
+                for way in (-1, 1)
+            )
+            before[at] = new
+            if not step:
+                told = [list(levels.items()) for levels in new]
+                writer.write([RecordedBook(at_us, number, 1, *told)])
+                continue
+            told = [
+                [
+                    *((price, "0") for price in old[side] if price not in new[side]),
+                    *new[side].items(),
+                ]
+                for side in (0, 1)
+            ]
+            writer.write([RecordedDelta(at_us, number, step, step + 1, *told)])
+    writer.close()
     return path
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wrappy.errors import ConfigError
 from wrappy.model import Side
 from wrappy.runner.performance.summary import percent, ratio
+from wrappy.runner.results_page.drawings import CROWD, is_far_from
 from wrappy.runner.results_page.series import (
     candle_series,
     equity_series,
@@ -126,11 +127,17 @@ def _equity(results: Results, tapes: Sequence[MarketTape]) -> Any:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.fill_between(at, told.low, told.high, color=_MARK, alpha=0.15, linewidth=0)
     upper.plot(at, told.equity, color=_MARK, linewidth=1.4, label="equity")
-    if tapes:
-        during = [one for one in tapes[0].candles if one.start_ms >= results.start_ms]
+    during = [
+        one
+        for tape in tapes[:1]
+        for one in tape.candles
+        if one.start_ms >= results.start_ms
+    ]
+    held = hold_series(results, during)
+    if held and not is_far_from(held, told):
         upper.plot(
             _times(candle_series(during).at_ms),
-            hold_series(results, during),
+            held,
             color=_SOFT,
             linewidth=0.9,
             linestyle=":",
@@ -161,8 +168,9 @@ def _trades(results: Results) -> Any:
     colours = [_GOOD if one > 0 else _BAD for one in profits]
     left.bar(range(1, len(profits) + 1), profits, color=colours, width=1)
     left.set_title("profit of each trade, USDC", loc="left", fontsize=11)
+    left.set_xlabel("trade", color=_SOFT)
     right.hist(profits, bins=min(40, max(5, len(profits) // 4)), color=_MARK, alpha=0.8)
-    right.set_title("how often", loc="left", fontsize=11)
+    right.set_title("trades by profit", loc="left", fontsize=11)
     right.set_xlabel("USDC", color=_SOFT)
     for axes in (left, right):
         _dress(axes)
@@ -186,9 +194,9 @@ def _price(tape: MarketTape) -> Any:
             marks.price,
             marker=marker,
             color=colour,
-            s=34,
+            s=34 if len(marks.at_ms) <= CROWD else 9,
             edgecolors="white",
-            linewidths=0.6,
+            linewidths=0.6 if len(marks.at_ms) <= CROWD else 0,
             label=name,
             zorder=3,
         )

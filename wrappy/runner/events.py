@@ -51,6 +51,9 @@ class EventKind(enum.Enum):
     LOOP_BLOCKED = "loop_blocked"
     """The event loop stood still: nothing was sent or heard meanwhile."""
 
+    MARKET_SHARED = "market_shared"
+    """Several strategies trade one market of one account."""
+
     NOTE = "note"
 
 
@@ -65,6 +68,7 @@ TONES: Final = {
     EventKind.STREAM_BACK: Tone.GOOD,
     EventKind.FOREIGN_NONCE: Tone.BAD,
     EventKind.LOOP_BLOCKED: Tone.WARN,
+    EventKind.MARKET_SHARED: Tone.WARN,
 }
 """Tones of the kinds that are not plain."""
 

@@ -69,8 +69,7 @@ async def open_network(
             yield Network(name, venue_configs(venue), symbol, venue)
         return
     address = address_of(name)
-    if not live and not _is_play_money(address):
-        raise ConfigError(f"network: {name} trades real money; add --live to mean it")
+    require_live(address, live=live, name=name)
     config = complete(DealerConfig(base_url=address))
     yield Network(name, (config,))
 
@@ -88,6 +87,24 @@ def address_of(name: str) -> str:
             f"network: {name!r} is none of venue, testnet, mainnet, and no address"
         )
     return check_base_url(name)
+
+
+def require_live(address: str, *, live: bool, name: str | None = None) -> None:
+    """Refuse real money unless it is meant.
+
+    Args:
+        address: of an exchange; only testnet's and those of this machine are known
+            to be harmless.
+        live: whether real money is meant.
+        name: what the person called it; None for the address itself.
+
+    Raises:
+        ConfigError: it may be real money, and is not meant.
+    """
+    if not live and not _is_play_money(address):
+        raise ConfigError(
+            f"network: {name or address} trades real money; add --live to mean it"
+        )
 
 
 def _is_play_money(address: str) -> bool:

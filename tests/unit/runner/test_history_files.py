@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-import sys
-import types
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 
@@ -459,97 +457,6 @@ def test_trades_whose_side_nobody_tells_are_refused(tmp_path):
     path.write_text("")
     with pytest.raises(HistoryError, match="is empty"):
         trades_of(path)
-
-
-def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    path = tmp_path / "x.parquet"
-    path.write_bytes(b"PAR1....")
-    assert "pip install pyarrow, or write the table as CSV" in str(refusal(path))
-
-
-class Column:
-    """One column of a batch, as the Parquet library hands it out."""
-
-    def __init__(self, cells):
-        self.cells = cells
-
-    def to_pylist(self):
-        return self.cells
-
-
-def stand_in(monkeypatch, batches, *, error=None):
-    """Put a library in pyarrow's place that reads the given batches."""
-
-    class ParquetFile:
-        schema_arrow = types.SimpleNamespace(names=list(batches[0]))
-
-        def __init__(self, path):
-            assert path.endswith(".parquet")
-            if error is not None:
-                raise error
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-        def iter_batches(self, batch_size):
-            assert batch_size > 0
-            for batch in batches:
-                columns = [Column(cells) for cells in batch.values()]
-                yield types.SimpleNamespace(columns=columns)
-
-    arrow = types.ModuleType("pyarrow")
-    arrow.ArrowException = ArithmeticError
-    parquet = types.ModuleType("pyarrow.parquet")
-    parquet.ParquetFile = ParquetFile
-    monkeypatch.setitem(sys.modules, "pyarrow", arrow)
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", parquet)
-
-
-def test_parquet_cells_become_the_text_that_csv_would_have(tmp_path, monkeypatch):
-    path = tmp_path / "x.parquet"
-    path.write_bytes(b"PAR1....")
-    at = datetime.fromtimestamp(T0 / 1000, timezone.utc)
-    batch = {
-        "date": [at],
-        "open": [100.1],
-        "high": [Decimal("101.50")],
-        "low": [99],
-        "close": ["100.2"],
-        "volume": [3.5],
-        "note": [None],
-        "day": [date(2025, 4, 3)],
-        "done": [True],
-        "late": [False],
-    }
-    stand_in(monkeypatch, [batch])
-    (candle,) = candles_of(path, resolution="5m")
-    assert (candle.start_ms, candle.open, candle.high) == (
-        T0,
-        Decimal("100.1"),
-        Decimal("101.5"),
-    )
-    stand_in(monkeypatch, [batch], error=ArithmeticError("torn"))
-    assert "no Parquet that can be read (torn)" in str(refusal(path))
-
-
-def test_a_real_parquet_file_reads_like_csv(tmp_path):
-    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    table = arrow.table(
-        {
-            "timestamp": arrow.array([T0, T0 + STEP], arrow.timestamp("ms", "UTC")),
-            **{name: [100.1, 100.2] for name in ("open", "high", "low", "close")},
-            "volume": [1.5, 2.5],
-        }
-    )
-    parquet.write_table(table, tmp_path / "x.parquet")
-    first, _ = candles_of(tmp_path / "x.parquet")
-    assert (first.start_ms, first.open) == (T0, Decimal("100.1"))
 
 
 @pytest.mark.parametrize(

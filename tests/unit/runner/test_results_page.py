@@ -225,6 +225,43 @@ def test_fill_models_stand_beside_each_other(results, tmp_path):
     assert "+0.00" in text
 
 
+def test_a_fill_model_that_crashed_is_no_result_to_compare(results):
+    words = "the strategy crashed: ValueError('<b>')"
+    crashed = dataclasses.replace(results, warnings=(*results.warnings, words))
+    variant = Variant(name="latency x5", results=crashed)
+    text = own_text(results_page(results, sensitivity=[variant]))
+    (row,) = re.findall(r"<tr><td>latency x5</td>(.*?)</tr>", text)
+    assert ">crashed</abbr>" in row
+    assert html.escape(words) in row
+    assert "%" not in row
+
+
+def test_what_holding_came_to_waits_in_the_legend_where_it_would_flatten_the_equity(
+    results, tape
+):
+    def shown(candles):
+        other = dataclasses.replace(tape, candles=candles)
+        traces = told_in(results_page(results, tapes=[other]))["charts"][0]["traces"]
+        (held,) = [one for one in traces if one.get("name", "").startswith("had")]
+        return held["visible"]
+
+    level = [dataclasses.replace(one, close=one.open) for one in tape.candles]
+    level = [dataclasses.replace(one, close=tape.candles[0].open) for one in level]
+    wild = [*level[:-1], dataclasses.replace(level[-1], close=Decimal(90_000))]
+    assert shown(level) is True
+    assert shown(wild) == "legendonly"
+
+
+def test_many_fills_are_drawn_smaller(results, tape):
+    def size(fills):
+        other = dataclasses.replace(tape, fills=fills)
+        traces = told_in(results_page(results, tapes=[other]))["charts"][1]["traces"]
+        (bought,) = [one for one in traces if one.get("name") == "bought"]
+        return bought["marker"]["size"]
+
+    assert size(list(tape.fills)) > size(list(tape.fills) * 100)
+
+
 def test_joined_candles_keep_open_high_low_and_close():
     rows = candles(1_000)
     told = candle_series(rows, most=300)

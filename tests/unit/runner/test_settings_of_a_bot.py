@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from decimal import Decimal
 
 import pytest
 
-from tests.cli import write_bot
+from tests.cli import ROOT, environment, write_bot
 from wrappy import ConfigError
 from wrappy.runner.settings import load_strategies, read_settings
 from wrappy.runner.settings.loading import example_names, strategy_class
@@ -123,3 +125,59 @@ def test_a_strategy_of_a_module_is_found():
     place = "wrappy.runner.performance.baselines"
     with pytest.raises(ConfigError, match="has no strategy called 'Nobody'"):
         strategy_class(f"{place}:Nobody", folder=None)
+
+
+def test_a_file_may_import_what_lies_beside_it(tmp_path):
+    kinds = []
+    for number, folder in enumerate(("first", "second")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "beside_it.py").write_text(f"NUMBER = {number}\n")
+        (tmp_path / folder / "mine.py").write_text(
+            "from beside_it import NUMBER\n"
+            "from wrappy.runner.strategy import NoParameters, Strategy\n"
+            "class Mine(Strategy[NoParameters]):\n"
+            "    number = NUMBER\n"
+        )
+        before = list(sys.path)
+        kinds.append(strategy_class("mine.py:Mine", folder=tmp_path / folder))
+        assert sys.path == before
+    # Each had its own, although they are called alike.
+    assert [kind.number for kind in kinds] == [0, 1]
+
+
+def test_a_file_without_neighbours_leaves_those_of_others_where_they_are(tmp_path):
+    for folder, words in (("one", "import left_alone\n"), ("two", "")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "left_alone.py").write_text("")
+        (tmp_path / folder / "mine.py").write_text(
+            f"{words}from wrappy.runner.strategy import NoParameters, Strategy\n"
+            "class Mine(Strategy[NoParameters]):\n"
+            "    pass\n"
+        )
+    strategy_class("mine.py:Mine", folder=tmp_path / "one")
+    brought = sys.modules["left_alone"]
+    strategy_class("mine.py:Mine", folder=tmp_path / "two")
+    assert sys.modules["left_alone"] is brought
+
+
+def test_the_trend_ladder_runs_by_its_path_and_travels_to_other_processes():
+    file = ROOT / "examples" / "trend_ladder" / "ladder_strategy.py"
+    script = (
+        "import pickle, sys\n"
+        "from pathlib import Path\n"
+        "from wrappy.runner.settings.loading import reloaded\n"
+        "kind = reloaded(Path(sys.argv[1]), 'TrendLadder')\n"
+        "made = kind(pickle.load(sys.stdin.buffer) if sys.argv[2:] else None)\n"
+        "sys.stdout.buffer.write(pickle.dumps(made.parameters))\n"
+    )
+    told = b""
+    for more in ([], ["again"]):
+        told = subprocess.run(
+            [sys.executable, "-c", script, str(file), *more],
+            input=told,
+            capture_output=True,
+            check=True,
+            env=environment(),
+            cwd=file.anchor,
+        ).stdout
+    assert b"ladder_settings" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ from wrappy.runner.backtest.collector import Collector
 from wrappy.runner.backtest.data import CandleData
 from wrappy.runner.backtest.doubts import DoubtWatch
 from wrappy.runner.backtest.settings import BacktestSettings
+from wrappy.runner.backtest.simulated_account import SimulatedAccount
 from wrappy.runner.backtest.tape_data import TapeData
 from wrappy.runner.backtest.tape_play import TapePlay
 from wrappy.runner.backtest.watched_flow import WatchedFlow
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from wrappy.runner.performance.results import Baseline, Results
     from wrappy.runner.strategy.strategy import Strategy
     from wrappy.venue.candle_flow import CalmRun
+    from wrappy.venue.events import TxAccepted
     from wrappy.venue.orders import VenueOrder
 
 _MICRO: Final = 1_000_000
@@ -48,6 +51,7 @@ class BacktestRun:
         results: the figures.
         fills: executions, oldest first.
         orders: the strategy's orders as they ended, oldest first.
+        sent: what the exchange accepted of the strategy, oldest first.
         ledger_hash: of everything that happened at the exchange.
         crashed: what the strategy raised, or None.
         data: what it ran on.
@@ -56,6 +60,7 @@ class BacktestRun:
     results: Results
     fills: tuple[Fill, ...]
     orders: tuple[VenueOrder, ...]
+    sent: tuple[TxAccepted, ...]
     ledger_hash: str
     crashed: BaseException | None
     data: tuple[CandleData | TapeData, ...]
@@ -89,9 +94,16 @@ def run_backtest(
     async def main() -> BacktestRun:
         return await _Backtest(make_strategy(), play, settings).run()
 
+    # The data stays for the whole run: the garbage collector need not go through
+    # some hundred thousand rows again and again.
+    freezes = not gc.get_freeze_count()
+    if freezes:
+        gc.freeze()
     try:
         return run_virtual(main, epoch_s=play.begin_us // _MICRO)
     finally:
+        if freezes:
+            gc.unfreeze()
         play.close()
 
 
@@ -155,7 +167,8 @@ class _Backtest:
         self._collector = collector
         exchange.ledger.listen(collector.hear)
         async with exchange:
-            crashed = await self._trade(exchange)
+            account = SimulatedAccount(exchange.engine, collector)
+            crashed = await self._trade(exchange, account)
             exchange.engine.catch_up()
             collector.sample(self._now_ms())
         return self._concluded(exchange, collector, crashed)
@@ -168,7 +181,9 @@ class _Backtest:
         if self._collector is not None:
             self._collector.passed(runs, begin_ms=self._begin_us // 1_000)
 
-    async def _trade(self, exchange: InProcessExchange) -> BaseException | None:
+    async def _trade(
+        self, exchange: InProcessExchange, account: SimulatedAccount
+    ) -> BaseException | None:
         """Let the strategy live as long as the data, and return what it raised."""
         settings, owner = self._settings, exchange.accounts[0]
         environment = exchange.environment
@@ -188,6 +203,7 @@ class _Backtest:
             candles=self._play.candles(environment),
             seed=settings.seed,
             watches_risk=False,
+            simulation=account,
         )
         guard = None if settings.limits is None else AccountGuard(settings.limits)
         engine = TradingEngine(
@@ -242,6 +258,7 @@ class _Backtest:
             results=results,
             fills=tuple(collector.fills),
             orders=tuple(exchange.ledger.orders(exchange.accounts[0].account_index)),
+            sent=tuple(exchange.ledger.accepted(exchange.accounts[0].account_index)),
             ledger_hash=ledger_hash,
             crashed=crashed,
             data=self._play.data,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from wrappy.model import Side
+from wrappy.runner.backtest.spot_trades import SpotTrades
 from wrappy.runner.performance.fills import Fill
 from wrappy.venue.candle_flow import LEGS, corners_in_order
 from wrappy.venue.events import (
@@ -18,10 +20,11 @@ from wrappy.venue.events import (
 from wrappy.venue.orders import created_orders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
     from wrappy.runner.backtest.play import Play
     from wrappy.runner.performance.recorder import PerformanceRecorder
+    from wrappy.runner.worlds.equity_ear import EquityEar
     from wrappy.venue.candle_flow import CalmRun
     from wrappy.venue.events import Event, Trade
     from wrappy.venue.exchange import Exchange
@@ -36,6 +39,9 @@ class Collector:
         recorder: takes the figures.
         prices: what the market was at when an order left.
         travel_us: how long before its acceptance that was.
+
+    Attributes:
+        ear: told of the equity where it wants to be; None for nobody.
     """
 
     def __init__(
@@ -48,6 +54,9 @@ class Collector:
         travel_us: int,
     ) -> None:
         self.fills: list[Fill] = []
+        self.ear: EquityEar | None = None
+        self._last: int | None = None
+        self._spot = SpotTrades()
         self._exchange = exchange
         self._account = exchange.accounts[account]
         self._index = account
@@ -82,11 +91,31 @@ class Collector:
 
     def sample(self, now_ms: int) -> None:
         """Take equity and exposure as they are."""
-        values = self._exchange.lot_values
-        ledger = self._account.ledger
-        self._recorder.sample(
-            now_ms, ledger.equity(values), ledger.position_value(values)
-        )
+        equity, notional = self._worth(self._exchange.lot_values)
+        self._recorder.sample(now_ms, equity, notional)
+        ear = self.ear
+        if ear is not None:
+            if not ear.is_calm(now_ms, equity):
+                ear.take(now_ms, equity, self._last)
+            self._last = equity
+
+    def equity(self) -> int:
+        """Return the account's worth now, 1e-6 USDC."""
+        return self._worth(self._exchange.lot_values)[0]
+
+    def _worth(self, values: Mapping[int, int]) -> tuple[int, int]:
+        # Equity, and the unsigned value of all that is held.
+        ledger, spot = self._account.ledger, self._spot
+        equity, notional = ledger.equity(values), ledger.position_value(values)
+        if spot.lots:
+            equity, notional = (
+                equity + spot.equity(values),
+                notional + spot.value(values),
+            )
+        return equity, notional
+
+    def _lots(self, market_index: int) -> int:
+        return self._account.ledger.size(market_index) + self._spot.size(market_index)
 
     def passed(self, runs: Sequence[CalmRun], *, begin_ms: int) -> None:
         """Take equity and exposure along candles in which nothing else happens.
@@ -95,20 +124,19 @@ class Collector:
             runs: of one market or several.
             begin_ms: time 0 of theirs, unix milliseconds.
         """
-        exchange, ledger = self._exchange, self._account.ledger
-        held = [run for run in runs if ledger.size(run.action.market_index)]
+        exchange = self._exchange
+        held = [run for run in runs if self._lots(run.action.market_index)]
         if not held:
             return
-        values = exchange.lot_values
-        equity, notional = ledger.equity(values), ledger.position_value(values)
-        points = [point for run in held for point in _corners(run, begin_ms)]
+        equity, notional = self._worth(exchange.lot_values)
+        points = list(chain.from_iterable(_corners(run, begin_ms) for run in held))
         if len(held) > 1:
             # Of several markets; two runs of one are in order as they are.
             points.sort(key=itemgetter(0))
-        sample = self._recorder.sample
+        sample, ear = self._recorder.sample, self.ear
         before = {index: state.mark_price for index, state in exchange.markets.items()}
         worth = {
-            index: ledger.size(index) * state.market.quote_multiplier
+            index: self._lots(index) * state.market.quote_multiplier
             for index, state in exchange.markets.items()
         }
         for at_ms, index, price in points:
@@ -116,9 +144,16 @@ class Collector:
             if moved:
                 before[index] = price
                 change = worth[index] * moved
+                earlier = equity
                 equity += change
                 notional += change if worth[index] > 0 else -change
                 sample(at_ms, equity, notional)
+                # As `is_calm` says it, without a call for each corner of each candle.
+                if ear is not None and not (
+                    ear.lowest <= equity <= ear.highest and at_ms < ear.until_ms
+                ):
+                    ear.take(at_ms, equity, earlier)
+        self._last = equity
 
     def _sent(self, event: TxAccepted) -> None:
         orders = created_orders(event.tx_type, event.info)
@@ -151,9 +186,9 @@ class Collector:
             trade.ask_client_order_index if is_ask else trade.bid_client_order_index
         )
         forced = trade.kind != "trade"
-        multiplier = self._exchange.markets[trade.market_index].market.quote_multiplier
+        market = self._exchange.markets[trade.market_index].market
         decided, arrived = self._middles.get(number, (0, 0))
-        value = trade.base * multiplier
+        value = trade.base * market.quote_multiplier
         fill = Fill(
             at_ms=trade.at_us // 1_000,
             market_id=trade.market_index,
@@ -168,17 +203,25 @@ class Collector:
             mid_quote_at_arrival=arrived * value if arrived else None,
         )
         self.fills.append(fill)
+        if market.is_spot:
+            purse = self._account.shares_purse(market.quote_asset_id)
+            self._spot.fill(fill, moves_cash=not purse)
         self._recorder.fill(fill)
         self.sample(fill.at_ms)
 
 
-def _corners(run: CalmRun, begin_ms: int) -> Iterator[tuple[int, int, int]]:
+def _corners(run: CalmRun, begin_ms: int) -> list[tuple[int, int, int]]:
     # (unix milliseconds, market, price) of the corners of candles' paths.
     index, length_ms = run.action.market_index, run.length_us // 1_000
-    late_ms = (0, length_ms // LEGS, 2 * length_ms // LEGS, length_ms - 1)
+    one_ms, two_ms, end_ms = length_ms // LEGS, 2 * length_ms // LEGS, length_ms - 1
+    points: list[tuple[int, int, int]] = []
     for start_us, first, high, low, last, _ in run.bars:
         at_ms = begin_ms + start_us // 1_000
-        for late, price in zip(
-            late_ms, corners_in_order(first, high, low, last), strict=True
-        ):
-            yield at_ms + late, index, price
+        _, near, far, _ = corners_in_order(first, high, low, last)
+        points += (
+            (at_ms, index, first),
+            (at_ms + one_ms, index, near),
+            (at_ms + two_ms, index, far),
+            (at_ms + end_ms, index, last),
+        )
+    return points

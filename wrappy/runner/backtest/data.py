@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from wrappy.errors import ConfigError
 from wrappy.runner.history.values import resolution_ms
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wrappy.model import Candle
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class CandleData:
     """Candles of one market.

@@ -88,9 +88,18 @@ def _longer(bounds_ms: tuple[int, int]) -> tuple[int, int]:
     return low * LATENCY_FACTOR, high * LATENCY_FACTOR
 
 
-def _cases(
+def fill_cases(
     settings: BacktestSettings, data: _Data
 ) -> dict[str, tuple[BacktestSettings, tuple[_One, ...]]]:
+    """Return what is compared, by name: assumptions, and the data to run them on.
+
+    On candles these are the `fill_models`; on tapes the queue models and a longer way.
+    The first is what was given.
+
+    Args:
+        settings: what is varied.
+        data: candles or tapes.
+    """
     given = (data,) if isinstance(data, (CandleData, TapeData)) else tuple(data)
     tapes = [one for one in given if isinstance(one, TapeData)]
     if not tapes:
@@ -135,7 +144,7 @@ def sensitivity(
     Raises:
         ConfigError: data and strategy do not fit.
     """
-    cases = _cases(settings or BacktestSettings(), data)
+    cases = fill_cases(settings or BacktestSettings(), data)
     # Told apart by what they are, not by what is in them: candles have no hash.
     keys = {
         name: (model, tuple(map(id, played))) for name, (model, played) in cases.items()

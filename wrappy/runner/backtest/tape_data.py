@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from bisect import bisect_right
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from wrappy.errors import ConfigError
 from wrappy.model import Candle
+from wrappy.runner.backtest.tape_part import TapePart
 from wrappy.runner.history.values import resolution_ms
 from wrappy.venue.bundled import market_named
 from wrappy.venue.events import PrintTrade, SetLevel, Take
@@ -23,12 +25,13 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from wrappy.model import Market
-    from wrappy.venue.market_life import MarketLife
     from wrappy.venue.settings import QueueModel
 
 _US: Final = 1_000
+_BLOCK: Final = 1 << 20
 
 
+@final
 class TapeData:
     """One market of a recorded tape.
 
@@ -67,6 +70,7 @@ class TapeData:
         self.path = Path(path)
         self.queue: QueueModel = queue
         self.resolution = resolution
+        self._bounds_us: tuple[int | None, int | None] = (None, None)
         found = tape_symbols(self.path)
         if symbol is None and len(found) > 1:
             raise ConfigError(
@@ -85,6 +89,30 @@ class TapeData:
         """Return the same tape with another queue model."""
         other = copy(self)
         other.queue = queue
+        return other
+
+    def between(self, begin_ms: int, end_ms: int) -> TapeData:
+        """Return a stretch of it, beginning with the book that stands by then.
+
+        Args:
+            begin_ms: unix milliseconds; before the tape's own beginning is there.
+            end_ms: what is due from here on is left out.
+
+        Raises:
+            ConfigError: there is no such stretch, or no book in it.
+        """
+        begin_us = max(begin_ms * _US, self.begin_us)
+        end_us = min(end_ms * _US, self._bounds_us[1] or end_ms * _US)
+        if not begin_us < min(end_us, self.end_us):
+            raise ConfigError(
+                f"window: {begin_ms} to {end_ms} has nothing of {self.symbol}, whose "
+                f"tape goes from {self.begin_ms} to {self.end_ms}"
+            )
+        other = copy(self)
+        other._bounds_us = (begin_us, end_us)  # noqa: SLF001 - of the same class
+        # Found anew: they are of the whole.
+        for name in ("rows", "read"):
+            other.__dict__.pop(name, None)
         return other
 
     @property
@@ -136,22 +164,31 @@ class TapeData:
             ConfigError: a line is damaged, or there is no book.
             BookGapError: a change is missing, and nothing says so.
         """
-        life = self.open()
+        tape = self.open()
         try:
-            return _facts(life, self.market)
+            return _facts(tape, self.market, self._bounds_us[1])
         finally:
-            life.close()
+            tape.close()
 
-    def open(self) -> MarketLife:
+    def stamp(self) -> bytes:
+        """Return a hash of the file, the stretch of it and the queue model."""
+        digest = hashlib.sha256(f"{self.queue} {self._bounds_us}".encode())
+        with self.path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        return digest.digest()
+
+    def open(self) -> TapePart:
         """Open the file for a replay; whoever does closes it.
 
         Raises:
             ConfigError: it cannot be read.
         """
-        return open_market_life(
+        (tape,) = open_market_life(
             VenueSettings(symbols=(self.symbol,), tape=self.path, flow="tape"),
             (self.market,),
-        )
+        ).tapes
+        return TapePart(tape, *self._bounds_us)
 
 
 class TapeTrade(NamedTuple):
@@ -167,7 +204,7 @@ class TapeFacts(NamedTuple):
 
     Attributes:
         begin_us: time of the first book, unix microseconds.
-        end_us: time of the last change or trade.
+        end_us: time of the last change or trade, or where the stretch ends before.
         mid_us: when the middle of the book moved.
         mids: where to, in ticks, rounded down.
         trades: oldest first.
@@ -185,16 +222,15 @@ class TapeFacts(NamedTuple):
         return self.mids[found - 1] if found else 0
 
 
-def _facts(life: MarketLife, market: Market) -> TapeFacts:
-    flow, (tape,) = life.flow, life.tapes
+def _facts(tape: TapePart, market: Market, end_us: int | None) -> TapeFacts:
     mid_us, mids = array("q"), array("q")
     trades: list[TapeTrade] = []
     sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
     bests, offset = [0, 0], 0
-    while flow is not None and (due := flow.next_at_us()) is not None:
+    while (due := tape.next_at_us()) is not None:
         offset = due
         at_us = tape.begin_us + offset
-        for action in flow.step(offset):
+        for action in tape.step(offset):
             if isinstance(action, SetLevel):
                 _level(action, sides, bests)
             elif isinstance(action, (PrintTrade, Take)):
@@ -205,7 +241,9 @@ def _facts(life: MarketLife, market: Market) -> TapeFacts:
             mids.append(mid)
     if not mids:
         raise ConfigError(f"tape: there is no book of {market.symbol} with two sides")
-    return TapeFacts(tape.begin_us, tape.begin_us + offset, mid_us, mids, tuple(trades))
+    if end_us is None or not tape.goes_on:
+        end_us = tape.begin_us + offset
+    return TapeFacts(tape.begin_us, end_us, mid_us, mids, tuple(trades))
 
 
 def _level(

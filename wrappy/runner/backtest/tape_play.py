@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from wrappy.lighter.ws import WsInfo
     from wrappy.runner.backtest.settings import BacktestSettings
     from wrappy.runner.backtest.tape_data import TapeData
+    from wrappy.runner.backtest.tape_part import TapePart
     from wrappy.runner.worlds.candle_source import CandleSource
     from wrappy.venue.events import FlowAction
     from wrappy.venue.flow import Flow
-    from wrappy.venue.market_life import MarketLife
     from wrappy.venue.settings import VenueSettings
 
 
@@ -55,7 +55,7 @@ class TapePlay:
         self.end_us = max(tape.end_us for tape in tapes)
         if max(tape.begin_us for tape in tapes) > min(tape.end_us for tape in tapes):
             raise ConfigError("data: the tapes are not of the same time")
-        self._open: list[MarketLife] = []
+        self._open: list[TapePart] = []
 
     def venue(self) -> VenueSettings:
         """Return the exchange's settings."""
@@ -68,7 +68,7 @@ class TapePlay:
         for tape in self.data:
             self._open.append(tape.open())
             late_us = tape.begin_us - self.begin_us
-            flows += [_Late(flow, late_us) for flow in self._open[-1].tapes]
+            flows.append(_Late(self._open[-1], late_us))
         return MergedFlow(flows)
 
     def close(self) -> None:

@@ -45,8 +45,8 @@ SUMMARIES: Final[dict[str, str]] = {
     "closed.",
     "resume": "End the halt of a running bot's risk guard; losses are judged anew from "
     "here.",
-    "backtest": "Run strategies over recorded candles and print what it came to.",
-    "sweep": "Run a strategy over recorded candles with many sets of parameters.",
+    "backtest": "Run strategies over recorded markets and print what it came to.",
+    "sweep": "Run a strategy over recorded markets with many sets of parameters.",
     "doctor": "Look for whatever could keep a bot from trading, and say how to put it "
     "right.",
     "reconcile": "Compare the journal with the exchange; exit code 1 when they "

@@ -1,17 +1,17 @@
-"""`wrappy backtest`: a strategy over recorded candles, and its figures."""
+"""`wrappy backtest`: a strategy over recorded markets, and its figures."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from wrappy.errors import ConfigError
 from wrappy.runner.backtest import run_backtest, sensitivity_text
 from wrappy.runner.charts import write_charts
 from wrappy.runner.cli.assumptions import look_ahead_test, under_other_fills
-from wrappy.runner.cli.choosing import chosen, one_market
+from wrappy.runner.cli.choosing import chosen
 from wrappy.runner.cli.log_output import BriefLog
 from wrappy.runner.cli.overrides import overrides
 from wrappy.runner.cli.recorded import Recorded, assumed, check_folders
@@ -25,7 +25,12 @@ from wrappy.venue.bundled import market_named
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from wrappy.runner.backtest import BacktestRun, BacktestSettings, CandleData
+    from wrappy.runner.backtest import (
+        BacktestRun,
+        BacktestSettings,
+        CandleData,
+        TapeData,
+    )
     from wrappy.runner.results_page import Variant
     from wrappy.runner.strategy.strategy import Strategy
 
@@ -33,7 +38,7 @@ _LOOK_AHEAD: Final[dict[LookAhead, str]] = {
     "passed": "passed; on the first half alone it does the same",
     "failed": "FAILED; on the first half alone it does something else: it sees what it "
     "cannot know, and every figure here is void",
-    "not run": "not tested; there are too few candles",
+    "not run": "not tested; there is too little to cut in halves",
 }
 
 
@@ -41,8 +46,10 @@ def backtest(
     strategy: str | None = None,
     *,
     config: Path | None = None,
-    candles: Path | None = None,
-    market: str | None = None,
+    candles: tuple[str, ...] | None = None,
+    tape: tuple[str, ...] | None = None,
+    queue: Literal["risk-averse", "prob", "front"] | None = None,
+    market: tuple[str, ...] | None = None,
     resolution: str | None = None,
     days: int | None = None,
     capital: str | None = None,
@@ -54,19 +61,25 @@ def backtest(
     output: Path | None = None,
     formulas: bool = False,
 ) -> int:
-    """Run strategies over recorded candles and print what it came to.
+    """Run strategies over recorded markets and print what it came to.
 
     It is run again under other assumptions on fills, and on the first half of the
-    candles alone: what comes out otherwise is owed to an assumption, or to the future.
+    data alone: what comes out otherwise is owed to an assumption, or to the future.
 
     Args:
         strategy: a name in the settings, `all` of them one after the other, an
             example's name, path.py, path.py:Class or module:Class.
         config: settings file; its section [backtest] says what is assumed.
-        candles: file of candles, CSV or Parquet.
-        market: the market they are of.
-        resolution: their length, such as 5m; found out if not given.
-        days: only the last so many days.
+        candles: file of candles, CSV or Parquet; for several markets SYMBOL=FILE, once
+            for each.
+        tape: recorded market or markets to trade on instead of candles; several files
+            as SYMBOL=FILE.
+        queue: where orders stand at their price on a tape; risk-averse unless the
+            settings say otherwise.
+        market: the market that is traded; any number of times.
+        resolution: length of the candles, such as 5m; found out if not given. On a
+            tape that of the charts' candles.
+        days: only the last so many days of the candles.
         capital: start capital in USDC.
         seed: of chance, such as travel times.
         set_: NAME=VALUE, a parameter of the strategy; any number of times.
@@ -80,8 +93,17 @@ def backtest(
     """
     settings, said = read_settings(config), overrides(set_)
     # Whatever is wrong, before anything is read.
-    names = [name for name, _ in chosen(settings, strategy, market, said)]
-    recorded = Recorded.of(settings, candles=candles, resolution=resolution, days=days)
+    found = chosen(settings, strategy, market, said)
+    names = [name for name, _ in found]
+    recorded = Recorded.of(
+        settings,
+        candles=candles,
+        tape=tape,
+        queue=queue,
+        resolution=resolution,
+        days=days,
+    )
+    recorded.check([symbol for _, made in found for symbol in made.symbols])
     models = assumed(settings, capital=capital, seed=seed)
     check_folders(output, report)
     several, failed = len(names) > 1, False
@@ -90,7 +112,7 @@ def backtest(
         def make(number: int = number) -> Strategy[Any]:
             return chosen(settings, strategy, market, said)[number][1]
 
-        data = recorded.read(one_market(name, make()))
+        data = recorded.read(make().symbols)
         with ended_at_once():
             tested = _tested(name, make, data, models, formulas=formulas, quick=quick)
         failed = failed or tested.run.crashed is not None
@@ -126,7 +148,7 @@ class _Tested:
 def _tested(
     name: str,
     make: Callable[[], Strategy[Any]],
-    data: CandleData,
+    data: tuple[CandleData, ...] | tuple[TapeData, ...],
     models: BacktestSettings,
     *,
     formulas: bool,
@@ -136,7 +158,7 @@ def _tested(
     with BriefLog():
         run = run_backtest(make, data, models)
     if isinstance(run.crashed, ConfigError) and not run.fills:
-        # What it was told cannot be, as it found out on these candles.
+        # What it was told cannot be, as it found out on these data.
         raise ConfigError(f"{name}: {run.crashed}") from run.crashed
     sys.stdout.write(summary_text(run.results, formulas=formulas))
     sys.stdout.write(f"Ledger hash: {run.ledger_hash}\n")

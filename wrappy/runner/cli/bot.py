@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from wrappy.runner.cli.bot_files import BotFiles
 from wrappy.runner.cli.control import ControlServer
-from wrappy.runner.cli.flattening import FlattenReport, flatten
 from wrappy.runner.cli.place import facts_of, open_place
 from wrappy.runner.command import FAILED
 from wrappy.runner.engine.engine import StopReport, TradingEngine
+from wrappy.runner.risk.flattening import flatten
 from wrappy.runner.risk.guard import AccountGuard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from wrappy.runner.cli.stop_signals import StopSignals
+    from wrappy.runner.risk.flattening import FlattenReport
     from wrappy.runner.settings.sections import BotSettings
     from wrappy.runner.strategy.strategy import Strategy
     from wrappy.runner.watching import Watching

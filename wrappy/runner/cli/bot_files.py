@@ -123,6 +123,25 @@ class BotFiles:
             os.close(descriptor)
         return None
 
+    def left_by(self) -> str | None:
+        """Return which process was this bot and went without an end, in words.
+
+        None when it ended by itself, or is still there. Whoever ends empties the lock.
+        """
+        if self.holder() is not None:
+            return None
+        try:
+            word, _, since = self._lock.read_text().strip().partition(" ")
+        except (OSError, ValueError):
+            return None
+        return f"process {word}, begun {since}" if word.isdigit() else None
+
+    def forget(self) -> None:
+        """Remove what a process left that went without an end."""
+        # Somebody else may be this bot by now, and then it is theirs.
+        with contextlib.suppress(UsageError, ConfigError), self.hold():
+            pass
+
     def write_facts(self, facts: BotFacts) -> None:
         """Write down how to go on without this process."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW

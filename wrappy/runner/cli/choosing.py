@@ -11,7 +11,7 @@ from wrappy.runner.settings.loading import load_strategies, load_strategy
 from wrappy.runner.settings.sections import BotSettings, StrategySection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from wrappy.runner.strategy.strategy import Strategy
 
@@ -22,7 +22,7 @@ EXAMPLE = "mean_reversion"
 def chosen(
     settings: BotSettings,
     strategy: str | None,
-    market: str | None,
+    market: str | Sequence[str] | None,
     said: Mapping[str, Any] | None = None,
 ) -> list[tuple[str, Strategy[Any]]]:
     """Return the strategies that settings and command line name.
@@ -30,15 +30,16 @@ def chosen(
     Args:
         settings: the file's.
         strategy: which one; None for those of the settings.
-        market: the market it trades instead.
+        market: the market or markets it trades instead.
         said: parameters that the command line says instead.
 
     Raises:
         ConfigError: there is none, or one cannot be made.
     """
-    if market is not None:
+    markets = (market,) if isinstance(market, str) else tuple(market or ())
+    if markets:
         sections = tuple(
-            dataclasses.replace(section, symbols=(market,))
+            dataclasses.replace(section, symbols=markets)
             for section in settings.strategies
         )
         settings = dataclasses.replace(settings, strategies=sections)
@@ -58,11 +59,11 @@ def chosen(
         rows = [dataclasses.replace(row, enabled=True) for row in rows]
         settings = dataclasses.replace(settings, strategies=tuple(rows))
         return load_strategies(settings, overrides=said)
-    return [_named(strategy, market, said)]
+    return [_named(strategy, markets or ("ETH",), said)]
 
 
 def _named(
-    strategy: str, market: str | None, said: Mapping[str, Any] | None
+    strategy: str, markets: tuple[str, ...], said: Mapping[str, Any] | None
 ) -> tuple[str, Strategy[Any]]:
     """Return a strategy that the command line names itself, wherever it lies."""
     place, colon, name = strategy.partition(":")
@@ -70,21 +71,6 @@ def _named(
     if place.endswith(".py"):
         file = Path(place).expanduser().absolute()
         folder, strategy = file.parent, f"{file.name}{colon}{name}"
-    section = StrategySection(
-        use=strategy, symbols=("ETH",) if market is None else (market,)
-    )
+    section = StrategySection(use=strategy, symbols=markets)
     made = load_strategy(section, folder=folder, where="strategy", overrides=said)
     return made.name(), made
-
-
-def one_market(name: str, strategy: Strategy[Any]) -> str:
-    """Return the market of a strategy that trades only one.
-
-    Raises:
-        ConfigError: it trades several.
-    """
-    if len(strategy.symbols) > 1:
-        raise ConfigError(
-            f"strategy: {name} trades several markets; use run_backtest from Python"
-        )
-    return strategy.symbols[0]

@@ -10,7 +10,7 @@ from wrappy.runner.settings.loading import reloaded, strategy_file
 from wrappy.runner.sweep.strategy_backtest import StrategyBacktest
 
 if TYPE_CHECKING:
-    from wrappy.runner.backtest import BacktestSettings, CandleData
+    from wrappy.runner.backtest import BacktestSettings, CandleData, TapeData
     from wrappy.runner.strategy.strategy import Strategy
 
 P = TypeVar("P")
@@ -32,17 +32,19 @@ class FileBacktest(StrategyBacktest[P]):
 
 
 def backtest_of(
-    strategy: type[Strategy[P]], data: CandleData, settings: BacktestSettings
+    strategy: type[Strategy[P]],
+    data: tuple[CandleData | TapeData, ...],
+    settings: BacktestSettings,
 ) -> StrategyBacktest[P]:
     """Return a strategy's backtest as it can travel to other processes."""
     kind = StrategyBacktest if strategy_file(strategy) is None else FileBacktest
-    return kind(strategy=strategy, data=(data,), settings=settings)
+    return kind(strategy=strategy, data=data, settings=settings)
 
 
 def _unpacked(
     file: str,
     name: str,
-    data: tuple[CandleData, ...],
+    data: tuple[CandleData | TapeData, ...],
     settings: BacktestSettings,
 ) -> FileBacktest[Any]:
     strategy = reloaded(Path(file), name)

@@ -37,7 +37,10 @@ def status(
     files = files_of(settings, bot)
     pid = files.holder()
     if pid is None:
-        sys.stdout.write(f"wrappy: {files.name} does not run\n")
+        left_by = files.left_by()
+        gone = "" if left_by is None else f": {left_by}, is gone without an end"
+        more = "; `wrappy stop` looks after what it left" if gone else ""
+        sys.stdout.write(f"wrappy: {files.name} does not run{gone}{more}\n")
         return FAILED
     try:
         told = next(iter(ask(files, {"do": "status"}, timeout_s=PATIENCE_S)), None)

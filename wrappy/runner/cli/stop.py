@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.errors import ConfigError, KeyInUseError, WrappyError
+from wrappy.lighter.visit import AccountVisit, open_visit
 from wrappy.runner.cli.control import ask
-from wrappy.runner.cli.flattening import FlattenReport, flatten
 from wrappy.runner.cli.place import world_settings
 from wrappy.runner.cli.status import files_of
 from wrappy.runner.command import FAILED
+from wrappy.runner.risk.flattening import flatten as cleared
 from wrappy.runner.settings.reading import read_settings
 from wrappy.runner.settings.sections import BotSettings
 from wrappy.runner.worlds.opening import open_world
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wrappy.runner.cli.bot_files import BotFacts, BotFiles
+    from wrappy.runner.risk.flattening import FlattenReport
+    from wrappy.runner.worlds.world import World
 
 LOOK_AGAIN_S: Final = 0.05
 DIES_WITHIN_S: Final = 5.0
@@ -40,7 +43,8 @@ def stop(
     """End a bot: its orders are cancelled, and with --flatten its positions closed.
 
     A bot that does not answer is killed, and this process takes its orders away (and
-    closes its positions) by itself. Ends with 0 when nothing is left.
+    closes its positions) by itself. So it does for a bot whose process is gone without
+    an end, and says what it finds. Ends with 0 when nothing is left.
 
     Args:
         config: the settings file it runs with.
@@ -66,12 +70,14 @@ class _Stop:
         self._files = files
         self._close = close
         self._patience_s = patience_s
+        self._left_by: str | None = None
 
     def carry_out(self) -> int:
         files = self._files
         facts = files.read_facts()
         pid = files.holder()
-        if pid is None and facts is None and not self._close:
+        left_by = self._left_by = files.left_by()
+        if pid is None and facts is None and left_by is None and not self._close:
             _say(f"{files.name} does not run")
             return FAILED
         if pid is not None:
@@ -81,6 +87,11 @@ class _Stop:
             _say(f"{files.name} (process {pid}) does not answer; it is killed")
             if not self._kill(pid):
                 _say(f"process {pid} cannot be killed; going on beside it")
+        elif left_by is not None:
+            _say(
+                f"{files.name} does not run: {left_by}, is gone without an end; "
+                "looking after what it left"
+            )
         else:
             _say(f"{files.name} does not run; looking after what it left")
         return self._take_over(facts)
@@ -135,11 +146,31 @@ class _Stop:
     def _take_over(self, facts: BotFacts | None) -> int:
         if facts is not None and not facts.outlives:
             _say("its exchange was part of it: nothing is left")
+            self._files.forget()
             return 0
-        symbols = self._symbols(facts)
-        report = asyncio.run(self._cleared(symbols))
+        try:
+            symbols = self._symbols(facts)
+            report = asyncio.run(self._cleared(symbols))
+        except WrappyError:
+            if self._left_by is not None:
+                _say("its orders may still be live: the exchange was not asked")
+                self._advise(is_close_left=True)
+            raise
         _say(f"{', '.join(symbols)}: {report}")
+        if report.is_flat:
+            self._files.forget()
+        elif self._left_by is not None:
+            if not report.is_clean:
+                _say("its orders may still be live")
+            self._advise(is_close_left=bool(report.left or report.unasked))
         return 0 if report.is_clean else FAILED
+
+    def _advise(self, *, is_close_left: bool) -> None:
+        """Say what to do about a bot that went without an end."""
+        if is_close_left:
+            _say("`wrappy stop --flatten` takes its orders away and closes positions")
+        _say("`wrappy reconcile` compares what it wrote down with the exchange")
+        _say("`wrappy run` starts it again; it goes on from what it wrote down")
 
     def _symbols(self, facts: BotFacts | None) -> tuple[str, ...]:
         if facts is not None:
@@ -177,7 +208,25 @@ class _Stop:
         if wanted.name == "paper" or (wanted.name == "venue" and wanted.url is None):
             raise WrappyError("this exchange ends with its bot: nothing can be left")
         async with open_world(wanted) as world:
-            return await flatten(world, symbols, close=self._close)
+            if self._left_by is not None:
+                await _tell_live(world, symbols)
+            return await cleared(world, symbols, close=self._close)
+
+
+async def _tell_live(world: World, symbols: tuple[str, ...]) -> None:
+    """Say how many orders the exchange shows before any is taken away."""
+    try:
+        async with open_visit(world.config, world.environment) as visit:
+            if not isinstance(visit, AccountVisit):
+                return
+            known = {m.market_id for m in await visit.markets() if m.symbol in symbols}
+            rows = await visit.account.open_orders(None)
+    except WrappyError as error:
+        # Taking them away is tried all the same.
+        _say(f"the exchange does not say which orders are live: {error}")
+        return
+    live = sum(row["market_index"] in known for row in rows)
+    _say(f"the exchange shows {live} live order(s) in {', '.join(symbols)}")
 
 
 def _until(true: Callable[[], bool], within_s: float) -> bool:

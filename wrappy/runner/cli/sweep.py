@@ -1,4 +1,4 @@
-"""`wrappy sweep`: a strategy over recorded candles with many sets of parameters."""
+"""`wrappy sweep`: a strategy over recorded markets with many sets of parameters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from wrappy.errors import ConfigError
-from wrappy.runner.cli.choosing import chosen, one_market
+from wrappy.runner.backtest import TapeData
+from wrappy.runner.cli.choosing import chosen
 from wrappy.runner.cli.file_backtest import backtest_of
 from wrappy.runner.cli.log_output import BriefLog
 from wrappy.runner.cli.overrides import named_texts, overrides
@@ -33,6 +34,7 @@ from wrappy.runner.sweep import sweep as try_all
 from wrappy.runner.sweep.sweep import OBJECTIVE
 
 if TYPE_CHECKING:
+    from wrappy.runner.backtest import CandleData
     from wrappy.runner.strategy.strategy import Strategy
     from wrappy.runner.sweep import StrategyBacktest, SweepResult, WalkForward
 
@@ -40,6 +42,8 @@ _EXAMPLE: Final = "lookback=10:30:10"
 
 CHOSEN_ON: Final = 2
 """Parts of the data that a choice is made on, for each part it is looked at on."""
+
+MINUTE_MS: Final = 60_000
 
 FEW_DAYS: Final = 30
 """Days out of sample below which their figures are chance."""
@@ -50,8 +54,10 @@ def sweep(
     *,
     over: tuple[str, ...] | None = None,
     config: Path | None = None,
-    candles: Path | None = None,
-    market: str | None = None,
+    candles: tuple[str, ...] | None = None,
+    tape: tuple[str, ...] | None = None,
+    queue: Literal["risk-averse", "prob", "front"] | None = None,
+    market: tuple[str, ...] | None = None,
     resolution: str | None = None,
     days: int | None = None,
     capital: str | None = None,
@@ -67,10 +73,10 @@ def sweep(
     cluster: str | None = None,
     report: Path | None = None,
 ) -> int:
-    """Run a strategy over recorded candles with many sets of parameters.
+    """Run a strategy over recorded markets with many sets of parameters.
 
     The best of many looks good by chance: the summary says how good, and with --split
-    what the choice came to on candles it was not made on. With --store every trial is
+    what the choice came to on data it was not made on. With --store every trial is
     kept as it ends; after Ctrl-C the same command goes on from there.
 
     Args:
@@ -79,10 +85,16 @@ def sweep(
         over: NAME=VALUES, a parameter to vary, such as lookback=10:30:10 (from, to,
             step), size=0.1:10:log or threshold=1.5,2,2.5; any number of times.
         config: settings file; its section [backtest] says what is assumed.
-        candles: file of candles, CSV or Parquet.
-        market: the market they are of.
-        resolution: their length, such as 5m; found out if not given.
-        days: only the last so many days.
+        candles: file of candles, CSV or Parquet; for several markets SYMBOL=FILE, once
+            for each.
+        tape: recorded market or markets to trade on instead of candles; several files
+            as SYMBOL=FILE.
+        queue: where orders stand at their price on a tape; risk-averse unless the
+            settings say otherwise.
+        market: the market that is traded; any number of times.
+        resolution: length of the candles, such as 5m; found out if not given. On a
+            tape that of the charts' candles.
+        days: only the last so many days of the candles.
         capital: start capital in USDC.
         set_: NAME=VALUE, a parameter that is the same in all trials; any number of
             times.
@@ -93,7 +105,7 @@ def sweep(
         objective: the figure that is looked for; those of the file that
             `wrappy backtest --output` writes.
         minimize: look for the least of it.
-        split: choose on one part of the candles and look at the next, so many times.
+        split: choose on one part of the data and look at the next, so many times.
         store: keep the trials in this file and use those that are in it.
         workers: how many runs at a time; all processors without.
         cluster: address of a Dask scheduler whose workers run them.
@@ -104,14 +116,21 @@ def sweep(
     if len(found) > 1:
         names = ", ".join(name for name, _ in found)
         raise ConfigError(f"strategy: one at a time; there are {names}")
-    ((name, made),) = found
+    ((_, made),) = found
     space = _space(made, over, said)
     _check_objective(objective)
-    symbol = one_market(name, made)
     models = assumed(settings, capital=capital)
-    recorded = Recorded.of(settings, candles=candles, resolution=resolution, days=days)
+    recorded = Recorded.of(
+        settings,
+        candles=candles,
+        tape=tape,
+        queue=queue,
+        resolution=resolution,
+        days=days,
+    )
+    recorded.check(made.symbols)
     check_folders(store, report)
-    run = backtest_of(type(made), recorded.read(symbol), models)
+    run = backtest_of(type(made), recorded.read(made.symbols), models)
     windows = () if split is None else _windows(run, split)
     arguments: dict[str, Any] = {
         "method": method,
@@ -183,30 +202,49 @@ def _check_objective(name: str) -> None:
 
 
 def _windows(run: StrategyBacktest[Any], split: int) -> tuple[Window, ...]:
-    """Return windows of whole days that follow each other."""
+    """Return windows that follow each other.
+
+    They are of whole days, so that daily figures are; on a tape that is too short for
+    that, of whole minutes.
+    """
     if split < 1:
         raise ConfigError(f"--split: {split} is below 1")
-    (tape,) = run.data
-    if run.settings.warm_up >= len(tape.rows):
-        raise ConfigError(f"backtest.warm_up: there are only {len(tape.rows)} candles")
-    first_ms = tape.rows[run.settings.warm_up].start_ms
-    begin_ms = -(-first_ms // DAY_MS) * DAY_MS
-    part_ms = (tape.end_ms - begin_ms) // (split + CHOSEN_ON) // DAY_MS * DAY_MS
-    if part_ms < DAY_MS:
+    first_ms = max(_begin_ms(one, run.settings.warm_up) for one in run.data)
+    end_ms = min(one.end_ms for one in run.data)
+    parts, unit_ms, unit = split + CHOSEN_ON, DAY_MS, "day"
+    if isinstance(run.data[0], TapeData) and not _part_ms(
+        first_ms, end_ms, parts, unit_ms
+    ):
+        unit_ms, unit = MINUTE_MS, "minute"
+    part_ms = _part_ms(first_ms, end_ms, parts, unit_ms)
+    if part_ms < unit_ms:
         raise ConfigError(
-            f"--split: {split} needs {split + CHOSEN_ON} parts of a day each at least; "
-            "take more candles or fewer splits"
+            f"--split: {split} needs {parts} parts of a {unit} each at least; take "
+            f"{'more candles' if unit_ms == DAY_MS else 'a longer tape'} or fewer "
+            "splits"
         )
     # What does not make whole parts is left out at the beginning: it is the oldest.
-    begin_ms += (tape.end_ms - begin_ms) // DAY_MS * DAY_MS - part_ms * (
-        split + CHOSEN_ON
-    )
+    begin_ms = end_ms // unit_ms * unit_ms - part_ms * parts
     return rolling_windows(
         begin_ms,
-        begin_ms + part_ms * (split + CHOSEN_ON),
+        begin_ms + part_ms * parts,
         train_ms=CHOSEN_ON * part_ms,
         test_ms=part_ms,
     )
+
+
+def _begin_ms(data: CandleData | TapeData, warm_up: int) -> int:
+    if isinstance(data, TapeData):
+        return data.begin_ms
+    if warm_up >= len(data.rows):
+        raise ConfigError(f"backtest.warm_up: there are only {len(data.rows)} candles")
+    return data.rows[warm_up].start_ms
+
+
+def _part_ms(first_ms: int, end_ms: int, parts: int, unit_ms: int) -> int:
+    """Return the length of each of so many parts in whole units, 0 for too little."""
+    whole = end_ms // unit_ms - -(-first_ms // unit_ms)
+    return max(0, whole // parts) * unit_ms
 
 
 def _told(swept: SweepResult[Any], walked: WalkForward[Any] | None) -> str:
@@ -221,7 +259,7 @@ def _told(swept: SweepResult[Any], walked: WalkForward[Any] | None) -> str:
         if walked is None:
             lines.append(
                 "out of sample: not looked at; --split 3 chooses on one part of the "
-                "candles and looks at the next\n"
+                "data and looks at the next\n"
             )
         again = " ".join(f"--set {one}={best.parameters[one]}" for one in swept.varied)
         lines.append(f"the best again: wrappy backtest ... {again}\n")

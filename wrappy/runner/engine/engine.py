@@ -13,7 +13,7 @@ from wrappy.runner.engine.saved_state import SavedStates
 from wrappy.runner.engine.strategy_run import RunState, StrategyRun
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from wrappy.runner.engine.observing import EngineObserver
@@ -32,6 +32,7 @@ class StopReport:
 
     Attributes:
         left: orders that are not known to be over, by strategy; empty when all are.
+            Those that were proven to be and are shown alive since are among them.
         crashed: what strategies raised, by name.
         took_s: how long it took.
     """
@@ -104,6 +105,9 @@ class TradingEngine:
     def add_strategy(self, strategy: Strategy[Any], *, name: str | None = None) -> str:
         """Add a strategy; it starts with the engine, or at once if that runs.
 
+        One that trades a market which another one trades already is warned of, in the
+        log and in `get_status`: see `shared_markets`.
+
         Args:
             strategy: what to run; one object is run once.
             name: what it is called here; None takes its own name, with a number if
@@ -136,6 +140,9 @@ class TradingEngine:
             claimed=self._claimed,
         )
         self._runs[called] = run
+        for symbol, names in self.shared_markets().items():
+            if called in names:
+                logger.warning("%s", sharing_in_words(symbol, names))
         if self.is_running:
             run.start()
         return called
@@ -213,6 +220,20 @@ class TradingEngine:
             took_s=clock() - began,
         )
 
+    def shared_markets(self) -> dict[str, tuple[str, ...]]:
+        """Return markets that several strategies trade, with their names.
+
+        The exchange keeps one position for each market of an account: every strategy
+        sees the sum. Two that go to a position of their own undo each other, which
+        no stream and no answer shows. Those that are over do not count.
+        """
+        names: dict[str, list[str]] = {}
+        for name, run in self._runs.items():
+            if not run.state.is_over:
+                for symbol in dict.fromkeys(run.strategy.symbols):
+                    names.setdefault(symbol, []).append(name)
+        return {symbol: tuple(of) for symbol, of in names.items() if len(of) > 1}
+
     def get_status(self) -> dict[str, Any]:
         """Return what a person wants to see at a glance, as plain values.
 
@@ -220,7 +241,8 @@ class TradingEngine:
             `is_running`, `uptime` in seconds, `active_strategies` (names),
             `strategies` (state by name), `positions` (signed size by symbol),
             `orders` (live orders, each with its strategy) and `notes` (what stands in
-            the way of trading in this world, such as a stale market on paper).
+            the way of trading in this world, such as a stale market on paper, and
+            which strategies share a market).
         """
         now = None if self._started_at is None else asyncio.get_running_loop().time()
         uptime = (
@@ -238,7 +260,13 @@ class TradingEngine:
                 for symbol, position in run.session.ws.positions.items()
             },
             "orders": [row for run in self._runs.values() for row in _orders(run)],
-            "notes": list(self.world.notes()),
+            "notes": [
+                *self.world.notes(),
+                *(
+                    sharing_in_words(symbol, names)
+                    for symbol, names in self.shared_markets().items()
+                ),
+            ],
         }
 
     def _free_name(self, wanted: str) -> str:
@@ -248,6 +276,15 @@ class TradingEngine:
             for name in itertools.chain([wanted], numbered)
             if name not in self._runs
         )
+
+
+def sharing_in_words(symbol: str, names: Sequence[str]) -> str:
+    """Return what it means that several strategies trade one market."""
+    return (
+        f"{' and '.join(names)} trade {symbol} on one account and share its position: "
+        "each sees the sum, and those that go to a target undo each other; give each "
+        "a market or an account of its own"
+    )
 
 
 def _orders(run: StrategyRun) -> list[dict[str, Any]]:

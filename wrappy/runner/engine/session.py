@@ -13,6 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from wrappy.errors import UsageError, WrappyError
+from wrappy.lighter.asking.reading import LIVE_STATUSES
 from wrappy.lighter.dealer import LighterDealer
 from wrappy.lighter.sending.guarding import CancelsOnly
 from wrappy.lighter.ws import WsInfo
@@ -30,6 +31,10 @@ LOOK_EVERY_S: Final = 0.25
 
 LOOKS_PER_QUESTION: Final = 4
 """Looks after which the account is asked what became of them."""
+
+ENDED_KEPT: Final = 1_000
+"""Orders that are over and still known as a strategy's own: the exchange may take its
+word back."""
 
 ENDED: Final = CancelsOnly("the strategy has ended")
 """Stands before its dealers then: what it started beside itself may go on."""
@@ -90,6 +95,8 @@ class StrategySession:
         self._strategy = strategy
         self._guard = guard
         self._own: set[int] = set()
+        # In the order of their ends.
+        self._ended: dict[int, None] = {}
         self._claimed = set() if claimed is None else claimed
         self._ws: WsInfo | None = None
         self._open = contextlib.AsyncExitStack()
@@ -155,7 +162,7 @@ class StrategySession:
         return tuple(
             order.client_order_index
             for dealer in self.dealers.values()
-            for order in self.own_orders(dealer)
+            for order in [*self.own_orders(dealer), *self.contradicted(dealer)]
         )
 
     def own_orders(self, dealer: LighterDealer) -> list[OwnOrder]:
@@ -166,11 +173,27 @@ class StrategySession:
         own = self._own
         return [o for o in dealer.orders.live() if o.client_order_index in own]
 
+    def contradicted(self, dealer: LighterDealer) -> list[OwnOrder]:
+        """Return one dealer's orders of which nobody can tell whether they are over.
+
+        They counted as ended by what was proven, and the exchange shows them alive.
+        """
+        return [
+            order
+            for order in dealer.orders.contradicted()
+            if order.client_order_index in self._ended
+            and order.told_status in LIVE_STATUSES
+        ]
+
     def _note(self, order: OwnOrder) -> None:
+        number = order.client_order_index
         if order.status is OrderStatus.QUEUED:
-            self._own.add(order.client_order_index)
-        elif order.status in TERMINAL_STATUSES:
-            self._own.discard(order.client_order_index)
+            self._own.add(number)
+        elif order.status in TERMINAL_STATUSES and number in self._own:
+            self._own.discard(number)
+            self._ended[number] = None
+            if len(self._ended) > ENDED_KEPT:
+                del self._ended[next(iter(self._ended))]
 
     def _keep_own(self, dealer: LighterDealer) -> None:
         dealer.orders.tell(self._note)
@@ -225,8 +248,8 @@ class StrategySession:
         """Cancel orders and return those of which that failed."""
         failed: set[int] = set()
         for symbol, dealer in self.dealers.items():
-            live = {order.client_order_index for order in dealer.orders.live()}
-            mine = sorted(live & numbers)
+            shown = [*dealer.orders.live(), *self.contradicted(dealer)]
+            mine = sorted({order.client_order_index for order in shown} & numbers)
             try:
                 for number in mine:
                     await dealer.cancel_order_by_coi(number)

@@ -38,6 +38,10 @@ _PRICES: Final = ("open", "high", "low", "close")
 _LOOK_AHEAD: Final = 100
 """Candles that are looked at to find the resolution."""
 
+_KNOWN_PRICES: Final = 100_000
+"""Prices that are kept for when they come again: a market comes back to most of its
+prices, and a `Decimal` of its own for each of a year's candles is 200 MB."""
+
 _ZERO: Final = Decimal(0)
 
 
@@ -55,7 +59,7 @@ class CandleFile:
         print(candles.series.notes())
 
     Args:
-        path: CSV, CSV packed with gzip, or Parquet (needs pyarrow).
+        path: CSV, CSV packed with gzip, or Parquet (needs the extra `parquet`).
         symbol: market, for the summary.
         resolution: such as `5m`; None takes the smallest step of the first hundred
             rows.
@@ -191,8 +195,7 @@ class _CandleRow:
         self._names = names
         self._source = source
         self._times: TimeReader | None = None
-        self._last = _ZERO
-        self._last_text = ""
+        self._known: dict[str, Decimal] = {}
 
     def start(self, first: tuple[int, list[str]], unit: TimeUnit | None) -> TimeReader:
         """Find out how times are written, from the first row."""
@@ -216,17 +219,13 @@ class _CandleRow:
         try:
             start_ms = self._times.read(cells[index[field]].strip())  # type: ignore[union-attr]
             field = "open"
-            text = cells[index[field]]
-            # Most candles open where the one before closed.
-            first = self._last if text == self._last_text else read_number(text)
+            first = self._price(cells[index[field]])
             field = "high"
-            high = read_number(cells[index[field]])
+            high = self._price(cells[index[field]])
             field = "low"
-            low = read_number(cells[index[field]])
+            low = self._price(cells[index[field]])
             field = "close"
-            text = cells[index[field]]
-            last = read_number(text)
-            self._last, self._last_text = last, text
+            last = self._price(cells[index[field]])
             base = quote = _ZERO
             trade_id = 0
             field = "base_volume"
@@ -245,6 +244,15 @@ class _CandleRow:
             problem = BadCellError(words, "mend or remove the row")
             raise self._complaint(problem, field, line, cells)
         return Candle(start_ms, first, high, low, last, base, quote, trade_id, True)
+
+    def _price(self, text: str) -> Decimal:
+        """Return a price, the same object for the same digits."""
+        known = self._known.get(text)
+        if known is None:
+            if len(self._known) >= _KNOWN_PRICES:
+                self._known.clear()
+            self._known[text] = known = read_number(text)
+        return known
 
     def _check_width(self, line: int, cells: list[str]) -> None:
         if len(cells) != len(self._names):

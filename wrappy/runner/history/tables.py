@@ -7,6 +7,7 @@ import gzip
 import io
 import zlib
 from datetime import date, datetime
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -88,14 +89,16 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise HistoryError(
             "reading Parquet needs pyarrow",
             source=str(path),
-            fix="pip install pyarrow, or write the table as CSV",
+            fix="pip install 'wrappy-lighter[parquet]', or write the table as CSV",
         ) from error
     try:
         with parquet.ParquetFile(str(path)) as file:
             yield 1, [str(name) for name in file.schema_arrow.names]
             line = 1
             for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                columns = [column.to_pylist() for column in batch.columns]
+                columns = [
+                    _plain(arrow, column).to_pylist() for column in batch.columns
+                ]
                 for cells in zip(*columns, strict=True):
                     line += 1
                     yield line, [_text(cell) for cell in cells]
@@ -107,6 +110,18 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         ) from error
 
 
+def _plain(arrow: Any, column: Any) -> Any:
+    """Return a column whose cells mean in Python what they mean in the file."""
+    kind = column.type
+    if arrow.types.is_timestamp(kind) and kind.unit == "ns":
+        # Python's times end at microseconds, and what is read at milliseconds.
+        return column.cast(arrow.timestamp("us", kind.tz), safe=False)
+    if arrow.types.is_float32(kind) or arrow.types.is_float16(kind):
+        # The digits that were meant; as a double it has those of its rounding, too.
+        return column.cast(arrow.string())
+    return column
+
+
 def _text(cell: Any) -> str:
     """Return a cell as text; binary numbers by the shortest text that means them."""
     if cell is None:
@@ -115,6 +130,8 @@ def _text(cell: Any) -> str:
         return "true" if cell else "false"
     if isinstance(cell, float):
         return repr(cell)
+    if isinstance(cell, Decimal):
+        return f"{cell:f}"
     if isinstance(cell, datetime):
         return cell.isoformat(sep=" ")
     return cell.isoformat() if isinstance(cell, date) else str(cell)

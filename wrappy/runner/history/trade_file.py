@@ -41,7 +41,7 @@ class TradeFile:
     may both be real, so all of them are kept and numbered from 1.
 
     Args:
-        path: CSV, CSV packed with gzip, or Parquet (needs pyarrow).
+        path: CSV, CSV packed with gzip, or Parquet (needs the extra `parquet`).
         market_id: index that the trades get.
         columns: where the fields are; None looks for usual headings.
         time_unit: `s`, `ms`, `us`, `ns` or `iso`; None tells by the first row. All

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.errors import ConfigError, UsageError
 from wrappy.model import OrderStatus
+from wrappy.runner.engine.engine import sharing_in_words
 from wrappy.runner.engine.strategy_run import RunState
 from wrappy.runner.events import EventKind, EventRing
 from wrappy.runner.monitor.account_view import AccountView
@@ -190,6 +191,8 @@ class EngineWatch:
 
     def strategy_changed(self, run: StrategyRun) -> None:
         """Note a strategy's new state, if it is one to tell."""
+        if run.state is RunState.STARTING:
+            self._note_sharing(run)
         kind = _ENDS.get(run.state)
         if kind is EventKind.STRATEGY_CRASHED:
             error = run.error
@@ -199,6 +202,13 @@ class EngineWatch:
         else:
             return
         self.events.note(kind, text, strategy=run.name)
+
+    def _note_sharing(self, run: StrategyRun) -> None:
+        for symbol, names in self._engine.shared_markets().items():
+            # Once for all of them, with the last that came.
+            if run.name == names[-1]:
+                words = sharing_in_words(symbol, names)
+                self.events.note(EventKind.MARKET_SHARED, words, strategy=run.name)
 
     def session_opened(self, run: StrategyRun) -> Callable[[], None]:
         """Look at a strategy's dealers from now on; return what ends it."""

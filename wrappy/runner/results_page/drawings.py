@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wrappy.runner.performance.results import Results
-    from wrappy.runner.results_page.series import MarketTape
+    from wrappy.runner.results_page.series import EquitySeries, MarketTape
     from wrappy.runner.sweep.heat_map import HeatMap
 
-_MARGIN = {"l": 62, "r": 14, "t": 6, "b": 40}
+_MARGIN = {"l": 74, "r": 14, "t": 6, "b": 40}
 _TIME = {"type": "date", "hoverformat": "%Y-%m-%d %H:%M"}
+_FAR = 6
+"""So many times the range of the equity, and the price would flatten it to a line."""
+CROWD = 150
+"""Fills beyond which they are drawn smaller, so that the price stays to be seen."""
 _LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 
 
@@ -62,13 +66,16 @@ def equity_drawing(results: Results, tapes: Sequence[MarketTape]) -> Drawing:
     ]
     if tapes:
         during = [one for one in tapes[0].candles if one.start_ms >= results.start_ms]
+        held = hold_series(results, during)
         traces.append(
             {
                 "x": candle_series(during).at_ms,
-                "y": hold_series(results, during),
+                "y": held,
+                # A click on its name shows it.
+                "visible": "legendonly" if is_far_from(held, told) else True,
                 "mode": "lines",
                 "name": f"had it followed {tapes[0].market.symbol}",
-                "line": {"color": "@faint", "width": 1, "dash": "dot"},
+                "line": {"color": "@soft", "width": 1, "dash": "dot"},
                 "hovertemplate": "%{y:,.2f} USDC",
             }
         )
@@ -78,10 +85,27 @@ def equity_drawing(results: Results, tapes: Sequence[MarketTape]) -> Drawing:
         "hovermode": "x unified",
         "legend": _LEGEND,
         "xaxis": {**_TIME, "anchor": "y2"},
-        "yaxis": {"domain": [0.34, 1], "tickformat": ",.6~g"},
-        "yaxis2": {"domain": [0, 0.28], "ticksuffix": "%", "rangemode": "tozero"},
+        "yaxis": {
+            "domain": [0.34, 1],
+            "tickformat": ",.7~g",
+            "title": {"text": "USDC"},
+        },
+        "yaxis2": {
+            "domain": [0, 0.28],
+            "ticksuffix": "%",
+            "rangemode": "tozero",
+            "title": {"text": "drawdown"},
+        },
     }
     return Drawing(place="equity", traces=traces, layout=layout)
+
+
+def is_far_from(held: Sequence[float], told: EquitySeries) -> bool:
+    """Tell whether holding would flatten the equity to a line, drawn beside it."""
+    if not held:
+        return False
+    range_of_equity = max(told.high) - min(told.low)
+    return max(held) - min(held) > _FAR * range_of_equity > 0
 
 
 def price_drawing(results: Results, tape: MarketTape) -> tuple[Drawing, str]:
@@ -119,9 +143,12 @@ def price_drawing(results: Results, tape: MarketTape) -> tuple[Drawing, str]:
                 "name": name,
                 "marker": {
                     "symbol": symbol,
-                    "size": 9,
+                    "size": 9 if len(marks.at_ms) <= CROWD else 5,
                     "color": colour,
-                    "line": {"color": "@card", "width": 1},
+                    "line": {
+                        "color": "@card",
+                        "width": 1 if len(marks.at_ms) <= CROWD else 0,
+                    },
                 },
                 "hovertemplate": "%{text}<extra></extra>",
             }
@@ -146,8 +173,16 @@ def price_drawing(results: Results, tape: MarketTape) -> tuple[Drawing, str]:
         "hovermode": "closest",
         "legend": _LEGEND,
         "xaxis": {**_TIME, "anchor": "y2", "rangeslider": {"visible": False}},
-        "yaxis": {"domain": [0.28, 1], "tickformat": ",.6~g"},
-        "yaxis2": {"domain": [0, 0.2], "tickformat": ",.4~g"},
+        "yaxis": {
+            "domain": [0.28, 1],
+            "tickformat": ",.7~g",
+            "title": {"text": "USDC"},
+        },
+        "yaxis2": {
+            "domain": [0, 0.2],
+            "tickformat": ",.4~g",
+            "title": {"text": "profit"},
+        },
     }
     notes = ["below: profit of each closed trade, USDC"]
     if told.joined > 1:

@@ -21,11 +21,13 @@ function draw() {
       modebar: { bgcolor: "transparent", color: colour("faint"), activecolor: colour("mark") },
       hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: colour("ink") } },
     });
-    Plotly.react(chart.place, painted(chart.traces), layout, { responsive: true, displaylogo: false, showSendToCloud: false, displayModeBar: isNarrow ? false : "hover" });
+    Plotly.react(chart.place, painted(chart.traces), layout, { responsive: true, displaylogo: false, showSendToCloud: false, displayModeBar: isNarrow || chart.place === "heat" ? false : "hover" });
   }
 }
 
 const PAGE = 25;
+// A small loss is no "-0.00".
+const cents = (value) => value.toFixed(2).replace(/^-(0\.00)$/, "$1");
 function cell(kind, value) {
   const made = document.createElement("td");
   if (kind === "text") made.className = "left";
@@ -34,7 +36,7 @@ function cell(kind, value) {
   else if (kind === "span") made.textContent = value < 3600 ? (value / 60).toFixed(1) + " min" : value < 86400 ? (value / 3600).toFixed(1) + " h" : (value / 86400).toFixed(1) + " d";
   else if (kind === "text" || kind === "whole") made.textContent = value;
   else {
-    made.textContent = kind === "percent" || kind === "share" ? value.toFixed(2) + "%" : value.toFixed(2);
+    made.textContent = kind === "percent" || kind === "share" ? cents(value) + "%" : cents(value);
     if (kind === "profit" || kind === "percent") made.className = value > 0 ? "good" : value < 0 ? "bad" : "";
   }
   return made;

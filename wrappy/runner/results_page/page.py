@@ -63,6 +63,7 @@ _SHARES: Final = frozenset(
     }
 )
 _MICRO: Final = 1_000_000
+_CRASHED: Final = "the strategy crashed"
 
 
 def results_page(
@@ -253,6 +254,12 @@ def _sensitivity(results: Results, variants: Sequence[Variant]) -> str:
     rows = []
     for place, (name, one) in enumerate(lines):
         change = one.returns.total - results.returns.total
+        crash = next((words for words in one.warnings if _CRASHED in words), None)
+        if crash is not None:
+            # Its figures are those of a run that ended early: nothing to compare.
+            told = f'<abbr class="bad" title="{escape(crash)}">crashed</abbr>'
+            rows.append([escape(name), told, *([UNDEFINED] * 5)])
+            continue
         rows.append(
             [
                 escape(name),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from wrappy.lighter.ws import WsInfo
     from wrappy.model import Market
     from wrappy.runner.risk.limits import RiskLimits
+    from wrappy.runner.worlds.simulation import Simulation
+    from wrappy.runner.worlds.world import World
 
 
 @dataclass(slots=True)
@@ -42,6 +44,17 @@ class Eyes:
         self._views: dict[int, _View] = {}
         self._sights: dict[int, list[tuple[WsInfo, Market]]] = {}
         self._traded_at: dict[int, float] = {}
+        self._simulation: Simulation | None = None
+        self._silence_tells = True
+
+    def live_in(self, world: World) -> None:
+        """Take note of where the overlays are; do it before one is opened.
+
+        Where no connection gives signs of life, nothing follows from its silence: it
+        is up or it is not.
+        """
+        self._simulation = world.simulation
+        self._silence_tells = world.environment.keeps_alive
 
     async def open(
         self,
@@ -86,7 +99,7 @@ class Eyes:
                 if self._limits.max_trades_age_s is not None:
                     view.wires.append(ws.add_hook("on_public_trades", self._traded))
                 await self._watch_equity(view, on_equity)
-            if self._rules.needs_prices:
+            if self._rules.needs_prices and self._simulation is None:
                 wires.append(await ws.watch("market_stats", market.symbol))
         except BaseException:
             close()
@@ -101,7 +114,7 @@ class Eyes:
     async def _watch_equity(
         self, view: _View, on_equity: Callable[[Decimal], object]
     ) -> None:
-        if self._rules.daily_loss is None and self._rules.drawdown is None:
+        if not self._rules.needs_equity or self._simulation is not None:
             return
         view.wires.append(
             view.ws.add_hook(
@@ -135,7 +148,11 @@ class Eyes:
         problems = [self._problem(ws, market, now) for ws, _ in sights]
         fine = not problems or None in problems
         risk.see(market.symbol, None if fine else problems[0], now)
-        if self._rules.needs_prices:
+        if not self._rules.needs_prices:
+            return
+        if self._simulation is not None:
+            market.mark = self._simulation.mark(market.index)
+        else:
             ticks = (self._ticks(ws, one) for ws, one in sights)
             market.mark = next((found for found in ticks if found), None)
 
@@ -146,7 +163,7 @@ class Eyes:
         for view in self._views.values():
             if not view.ws.is_ready:
                 problem = "the account's stream is not up"
-            elif view.ws.age_s > oldest:
+            elif self._silence_tells and view.ws.age_s > oldest:
                 problem = f"nothing was heard of the exchange for {oldest:g} s"
             else:
                 return None

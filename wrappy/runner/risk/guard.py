@@ -16,8 +16,10 @@ from wrappy.errors import UsageError, WrappyError
 from wrappy.lighter.risk_desk import RiskDesk, TradingState
 from wrappy.runner.engine.saved_state import SavedStates
 from wrappy.runner.risk.eyes import Eyes
-from wrappy.runner.risk.flatten import flatten
+from wrappy.runner.risk.flattening import flatten
 from wrappy.runner.risk.memory import NAME, restore, save
+from wrappy.runner.risk.settling import settle
+from wrappy.runner.risk.simulated import SimulatedWorth
 from wrappy.runner.risk.status import risk_status
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from wrappy.lighter.dealer import LighterDealer
     from wrappy.lighter.risk_desk import Seat, Transition
     from wrappy.lighter.ws import WsInfo
-    from wrappy.runner.risk.flatten import FlattenReport
+    from wrappy.runner.risk.flattening import FlattenReport
     from wrappy.runner.risk.limits import RiskLimits
     from wrappy.runner.worlds.world import World
 
@@ -39,9 +41,6 @@ BEAT_S: Final = 0.25
 
 EQUITY_EVERY_S: Final = 10.0
 """Pause between two questions for the account's worth."""
-
-SETTLE_S: Final = 2.0
-"""How long two different words on a position may stand before it is asked for."""
 
 SAVE_EVERY_S: Final = 30.0
 CANCEL_ROUNDS: Final = 10
@@ -91,6 +90,8 @@ class AccountGuard:
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling: asyncio.Task[None] | None = None
         self._canceling: asyncio.Task[None] | None = None
+        self._minding: asyncio.Task[None] | None = None
+        self._worth: SimulatedWorth | None = None
 
     # -------------------------------------------------------------- the engine
 
@@ -105,6 +106,7 @@ class AccountGuard:
             raise UsageError("start: a guard is started once; make a new one")
         loop = self._loop = asyncio.get_running_loop()
         self._world = world
+        self._eyes.live_in(world)
         desk = self._desk = RiskDesk(
             self.limits.rules(),
             clock=loop.time,
@@ -122,6 +124,14 @@ class AccountGuard:
         if world.watches_risk:
             self._run(self._beat())
             self._run(self._ask_for_equity())
+        if world.simulation is not None:
+            self._worth = SimulatedWorth(
+                world.simulation,
+                desk,
+                unix_s=world.environment.unix_s,
+                clock=loop.time,
+                judge=self._judge,
+            )
         self._look()
 
     async def watch(self, dealer: LighterDealer, ws: WsInfo) -> Callable[[], None]:
@@ -236,7 +246,7 @@ class AccountGuard:
 
         Raises:
             UsageError: the guard was not started, or has not seen a market yet.
-            WrappyError: no dealer could be made; nothing was closed.
+            ConfigError: `attempts` is not above 0.
         """
         desk = self._started()
         self.halt("flatten was asked for")
@@ -244,7 +254,11 @@ class AccountGuard:
         if self._world is None or not symbols:
             raise UsageError("flatten: no market is watched yet")
         return await flatten(
-            self._world, symbols[0], slippage_bps=slippage_bps, attempts=attempts
+            self._world,
+            symbols,
+            everywhere=True,
+            slippage_bps=slippage_bps,
+            attempts=attempts,
         )
 
     # ------------------------------------------------------- what it is told
@@ -263,6 +277,9 @@ class AccountGuard:
     def _take_positions(self, positions: Any) -> None:
         self._started().take_positions(positions)
         self._settle_soon()
+        if self.limits.require_exits and self._worth is not None:
+            # Nothing beats there: since when a position is without exits is seen here.
+            self._look()
 
     async def _know_positions(self, dealer: LighterDealer, ws: WsInfo) -> None:
         """Take positions and orders of the account as they are, where not known."""
@@ -283,22 +300,34 @@ class AccountGuard:
 
     def _refresh(self, market: Any) -> None:
         """Bring prices and the age of data up to date before a judgement."""
-        risk = self._started().risk
+        risk, world = self._started().risk, self._world
         now = self._now()
-        self._eyes.look(risk, market, now)
-        if self._world is not None and not self._world.watches_risk:
+        if self._worth is not None:
+            # First: what a loss until now has halted must not pass.
+            self._worth.bring_up_to_now()
+            is_idle = self._minding is None or self._minding.done()
+            if is_idle and self._worth.is_needed:
+                self._minding = self._run(self._worth.mind(self._look))
+        elif world is not None and not world.watches_risk:
             # In a simulation nothing beats: what the stream told last is current.
             equity = self._eyes.equity()
             if equity is not None:
                 micro = int(equity * 10**6)
-                risk.equity.note(micro, now, self._world.environment.unix_s())
+                risk.equity.note(micro, now, world.environment.unix_s())
+        self._eyes.look(risk, market, now)
         # Whoever judges works the state out too, and would keep it to themselves.
-        self._look()
+        self._judge()
 
     # ------------------------------------------------------- what it does
 
     def _look(self) -> None:
-        """Work the state out, and do what another one asks for."""
+        """Work the state out anew."""
+        if self._worth is not None:
+            self._worth.bring_up_to_now()
+        self._judge()
+
+    def _judge(self) -> None:
+        """Work the state out of what is known, and do what another one asks for."""
         desk = self._started()
         if desk.look():
             self._changed(desk.risk.log.transitions[-1])
@@ -339,33 +368,7 @@ class AccountGuard:
         desk = self._started()
         is_idle = self._settling is None or self._settling.done()
         if is_idle and desk.risk.book.disputed():
-            self._settling = self._run(self._settle())
-
-    async def _settle(self) -> None:
-        """Ask for positions that stream and fills tell differently for too long."""
-        desk = self._started()
-        while disputed := desk.risk.book.disputed():
-            await asyncio.sleep(SETTLE_S)
-            still = set(disputed) & set(desk.risk.book.disputed())
-            dealer = next(iter(self._seats.values()), None)
-            if dealer is None:
-                return
-            if not still:
-                continue
-            before = {one: desk.risk.book.market(one).implied for one in still}
-            try:
-                asked = await dealer.fetch_positions()
-            except WrappyError as error:
-                logger.warning("positions: %s", error)
-                continue
-            # A fill that came meanwhile may be in the answer, or not.
-            quiet = [
-                one
-                for one in still
-                if desk.risk.book.market(one).implied == before[one]
-            ]
-            if quiet:
-                desk.begin(asked, only=quiet)
+            self._settling = self._run(settle(desk, self._seats))
 
     async def _beat(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -16,7 +17,7 @@ from wrappy.runner.settings.tables import read_table
 from wrappy.runner.strategy.strategy import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import ModuleType
 
     from wrappy.runner.settings.sections import BotSettings, StrategySection
@@ -35,6 +36,9 @@ OVERRIDE: Final = "--set"
 
 _PREFIX: Final = "wrappy_strategy_"
 """Begins the name of a module that was loaded by its path."""
+
+_neighbours: dict[str, Path] = {}
+"""Modules that strategies' files have brought from their folders, by their names."""
 
 
 def load_strategies(
@@ -198,13 +202,46 @@ def _loaded_file(file: Path, where: str) -> ModuleType:
     # Dataclasses look their module up by its name.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with _beside(file.parent):
+            spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
         raise _broken(file.name, where, error) from error
     return module
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[None]:
+    """Let a file import what lies beside it, as `python path.py` does.
+
+    What it imports later, while it runs, is looked for where every module is.
+    """
+    # Another folder's module of the same name is not this one's neighbour.
+    strangers = {
+        name: sys.modules.pop(name)
+        for name, brought_by in _neighbours.items()
+        if brought_by != folder and name in sys.modules and _has(folder, name)
+    }
+    before = set(sys.modules)
+    path = str(folder)
+    sys.path.insert(0, path)
+    # A file that was written a moment ago is in no finder's memory.
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(path)
+        news = set(sys.modules) - before
+        _neighbours.update((name, folder) for name in news if _has(folder, name))
+        for name, module in strangers.items():
+            sys.modules.setdefault(name, module)
+
+
+def _has(folder: Path, name: str) -> bool:
+    return (folder / f"{name}.py").is_file() or (folder / name).is_dir()
 
 
 def _loaded_module(name: str, where: str) -> ModuleType:

@@ -178,26 +178,35 @@ class BacktestSection:
     """What `wrappy backtest` and `wrappy sweep` assume; see `BacktestSettings`.
 
     Attributes:
-        data: file of candles, CSV or Parquet.
-        resolution: length of its candles; None finds it out.
-        days: how many of its last days; None takes all.
+        data: file of candles, CSV or Parquet; for several markets a table of such,
+            by symbol.
+        tape: recorded market or markets to trade on instead; a file, or a table of
+            such, by symbol.
+        queue: where orders stand at their price on a tape: `risk-averse` behind all
+            that was there, `prob` brought forward by cancels too, `front` before all.
+        resolution: length of its candles; None finds it out. On a tape that of the
+            charts' candles, a minute unless given.
+        days: how many of its last days; None takes all. Not for tapes.
         capital: start capital in USDC.
         tier: account tier.
         request_ms: travel time of a request, two bounds.
         reply_ms: travel time of a reply, two bounds.
-        spread_ticks: between the quotes.
+        spread_ticks: between the quotes; like the next three and `points` for candles
+            only, a tape has quotes of its own.
         slippage_ticks: how much farther each stands from the path.
         fill_on_touch: whether a touched price fills.
         hold_takers: whether takers wait for the next point of the path.
         funding: whether funding is paid.
-        warm_up: candles that are history only.
+        warm_up: candles that are history only; 0 on a tape.
         points: points of a candle's path: 4, 7, 10, ...
         seed: of chance.
         stop_timeout_s: longest wait for orders to be gone at the end, in seconds of
             the backtest.
     """
 
-    data: str | None = None
+    data: str | dict[str, str] | None = None
+    tape: str | dict[str, str] | None = None
+    queue: Literal["risk-averse", "prob", "front"] = "risk-averse"
     resolution: str | None = None
     days: int | None = None
     capital: Decimal = Decimal(10_000)
@@ -215,8 +224,12 @@ class BacktestSection:
     stop_timeout_s: float = 5.0
 
     def __post_init__(self) -> None:
+        if self.tape is not None and self.data is not None:
+            raise ConfigError("tape: stands beside data; remove one of them")
         if self.days is not None:
             _between("days", self.days, 1, 100_000)
+            if self.tape is not None:
+                raise ConfigError("days: a tape is played whole; remove one of them")
         _between("spread_ticks", self.spread_ticks, 1, 1_000_000)
         _between("slippage_ticks", self.slippage_ticks, 0, 1_000_000)
         _between("points", self.points, _LEAST_POINTS, 1_000)

@@ -1,7 +1,8 @@
 """What a strategy is, and what it is given."""
 
 from wrappy.runner.strategy.context import Context
+from wrappy.runner.strategy.not_now import NOT_NOW
 from wrappy.runner.strategy.positions import go_to_position
 from wrappy.runner.strategy.strategy import NoParameters, Strategy
 
-__all__ = ["Context", "NoParameters", "Strategy", "go_to_position"]
+__all__ = ["NOT_NOW", "Context", "NoParameters", "Strategy", "go_to_position"]

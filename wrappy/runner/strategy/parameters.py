@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -10,7 +13,7 @@ import msgspec
 from wrappy.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
 P = TypeVar("P")
 
@@ -50,6 +53,39 @@ def read_parameters(kind: type[P], given: Mapping[str, Any], *, where: str) -> P
         spot = f"{where}.{name}" if name else where
         value = f": {given[name]!r}" if name in given else ""
         raise ConfigError(f"{spot}{value}: {_lowered(reason)}") from None
+
+
+def check_numbers(parameters: object, *, where: str) -> None:
+    """Refuse parameters in which a number is none.
+
+    Args:
+        parameters: a dataclass; what it holds is looked at as well.
+        where: whose they are, put in front of what is wrong.
+
+    Raises:
+        ConfigError: a float or Decimal is not finite; the message names it.
+    """
+    for path, number in _numbers(parameters, where):
+        if isinstance(number, Decimal):
+            is_finite = number.is_finite()
+        else:
+            is_finite = math.isfinite(number)
+        if not is_finite:
+            raise ConfigError(f"{path}: {number!r} is no finite number")
+
+
+def _numbers(value: object, path: str) -> Iterator[tuple[str, float | Decimal]]:
+    if isinstance(value, (float, Decimal)):
+        yield path, value
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from _numbers(getattr(value, field.name), f"{path}.{field.name}")
+    elif isinstance(value, Mapping):
+        for name, held in value.items():
+            yield from _numbers(held, f"{path}.{name}")
+    elif isinstance(value, (tuple, list, set, frozenset)):
+        for place, held in enumerate(value):
+            yield from _numbers(held, f"{path}[{place}]")
 
 
 def written(parameters: object) -> dict[str, Any]:

@@ -44,8 +44,8 @@ async def go_to_position(
         timeout_s: longest wait for the order and then for the stream.
 
     Returns:
-        The position now; not the target when the order was filled in part, or the
-        difference is below one lot.
+        The position now; not the target when the order was filled in part or dropped
+        by the exchange, or the difference is below one lot.
 
     Raises:
         InvalidOrderError: the target is no finite Decimal; nothing was asked or sent.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
 from wrappy.errors import ConfigError
-from wrappy.runner.strategy.parameters import read_parameters
+from wrappy.runner.strategy.parameters import check_numbers, read_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +52,8 @@ class Strategy(Generic[P]):
         watch: more that it streams, as `WsInfo.watch` takes it.
 
     Raises:
-        ConfigError: no market, or parameters of another class.
+        ConfigError: no market, parameters of another class, or a number among them
+            that is not finite.
     """
 
     market_data: ClassVar[MarketData] = "none"
@@ -69,6 +70,7 @@ class Strategy(Generic[P]):
                 f"{self.name()}: takes parameters of class {kind.__name__}, not a "
                 f"{type(parameters).__name__}"
             )
+        check_numbers(parameters, where=self.name())
         if isinstance(symbols, str) or not symbols:
             raise ConfigError(
                 f"{self.name()}.symbols: {symbols!r} is no list of markets; "

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from wrappy.errors import ConfigError, UsageError
-from wrappy.runner.backtest import BacktestSettings, CandleData, run_backtest
+from wrappy.runner.backtest import (
+    BacktestSettings,
+    CandleData,
+    TapeData,
+    run_backtest,
+)
 from wrappy.runner.sweep.stamp import Stamp, code_hash
 
 if TYPE_CHECKING:
@@ -21,22 +26,25 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyBacktest(Generic[P]):
-    """Runs a strategy over the same candles with whatever parameters are given.
+    """Runs a strategy over the same data with whatever parameters are given.
+
+    A tape travels as its name: where the runs are made on other machines, the file has
+    to lie at the same place there.
 
     Attributes:
         strategy: its class, at the top of a module that workers can import.
-        data: candles of each market.
+        data: candles of each market, or tapes.
         settings: what is assumed; its `warm_up` candles stand before each window.
     """
 
     strategy: type[Strategy[P]]
-    data: tuple[CandleData, ...]
+    data: tuple[CandleData | TapeData, ...]
     settings: BacktestSettings = dataclasses.field(default_factory=BacktestSettings)
 
     def __post_init__(self) -> None:
         if not self.data:
             raise ConfigError(
-                "data: there is none; give candles of one market at least"
+                "data: there is none; give candles or a tape of one market at least"
             )
 
     def __call__(self, parameters: P) -> Results:
@@ -55,7 +63,7 @@ class StrategyBacktest(Generic[P]):
         return run.results
 
     def between(self, begin_ms: int, end_ms: int) -> StrategyBacktest[P]:
-        """Return the same over a part of the candles.
+        """Return the same over a part of the candles, or of the tape.
 
         Args:
             begin_ms: trading begins with the first candle from here on; the warm-up
@@ -63,7 +71,7 @@ class StrategyBacktest(Generic[P]):
             end_ms: candles that begin before this are the last.
 
         Raises:
-            ConfigError: there is no candle of a market in that time.
+            ConfigError: there is nothing of a market in that time.
         """
         return dataclasses.replace(
             self,
@@ -74,10 +82,13 @@ class StrategyBacktest(Generic[P]):
         )
 
     def stamp(self) -> Stamp:
-        """Return hashes of the strategy's file and of candles and assumptions."""
+        """Return hashes of the strategy's file and of data and assumptions."""
         digest = hashlib.sha256(repr(self.settings).encode())
         for tape in self.data:
             digest.update(f"\n{tape.symbol} {tape.resolution}".encode())
+            if isinstance(tape, TapeData):
+                digest.update(tape.stamp())
+                continue
             for row in tape.rows:
                 prices = f"{row.open},{row.high},{row.low},{row.close}"
                 digest.update(f"\n{row.start_ms},{prices},{row.base_volume}".encode())
@@ -85,7 +96,11 @@ class StrategyBacktest(Generic[P]):
         return Stamp(code=code_hash(self.strategy, kind), data=digest.hexdigest())
 
 
-def _cut(tape: CandleData, begin_ms: int, end_ms: int, warm_up: int) -> CandleData:
+def _cut(
+    tape: CandleData | TapeData, begin_ms: int, end_ms: int, warm_up: int
+) -> CandleData | TapeData:
+    if isinstance(tape, TapeData):
+        return tape.between(begin_ms, end_ms)
     starts = [row.start_ms for row in tape.rows]
     first, last = bisect_left(starts, begin_ms), bisect_left(starts, end_ms)
     if first >= last:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from wrappy.errors import ConfigError
 from wrappy.runner.performance.ratios import daily_returns, sharpe
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from wrappy.runner.sweep.result import SweepResult, Trial
     from wrappy.runner.sweep.search import Method
     from wrappy.runner.sweep.space import Space
+
+_DAY_MS: Final = 86_400_000
 
 P = TypeVar("P")
 P_contra = TypeVar("P_contra", contravariant=True)
@@ -162,7 +164,7 @@ class WalkForward(Generic[P]):
                 else "nothing"
             )
             lines.append(
-                f"  {day(fold.window.test_begin_ms)}: {inside} of "
+                f"  {_moment(fold.window.test_begin_ms)}: {inside} of "
                 f"{len(fold.train.trials)} trials, then {outside}  {chosen}"
             )
         lines.append(
@@ -170,6 +172,14 @@ class WalkForward(Generic[P]):
             f"over {len(self.returns())} days"
         )
         return "\n".join(lines) + "\n"
+
+
+def _moment(at_ms: int) -> str:
+    """Return a day, with the time of day where it is not its beginning."""
+    minutes = at_ms % _DAY_MS // 60_000
+    if not minutes:
+        return day(at_ms)
+    return f"{day(at_ms)} {minutes // 60:02}:{minutes % 60:02}"
 
 
 def walk_forward(
@@ -208,7 +218,7 @@ def walk_forward(
             )  # fmt: skip
     folds = []
     for window in windows:
-        name = day(window.test_begin_ms)
+        name = _moment(window.test_begin_ms)
         swept = sweep(
             run.between(window.train_begin_ms, window.test_begin_ms),
             space,

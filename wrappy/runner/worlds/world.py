@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wrappy.lighter.ws import WsInfo
     from wrappy.runner.worlds.candle_source import CandleSource
     from wrappy.runner.worlds.dry_run import DryRunLog
+    from wrappy.runner.worlds.simulation import Simulation
     from wrappy.venue.accounts import VenueAccount
 
 WorldName = Literal["backtest", "paper", "venue", "testnet", "mainnet"]
@@ -33,6 +34,8 @@ class World:
         seed: of the strategies' chance.
         watches_risk: whether the account's money is asked for at intervals; a
             simulation tells of it by itself.
+        simulation: what tells of the account at once and without a stream; None where
+            it has to be asked.
         accounts: a local exchange's accounts, with their keys.
         place: where it is, for people.
         notes: tells what stands in the way of trading now, a line each; nothing where
@@ -48,6 +51,7 @@ class World:
     )
     seed: int = 1
     watches_risk: bool = True
+    simulation: Simulation | None = None
     accounts: tuple[VenueAccount, ...] = field(default=(), repr=False)
     place: str = ""
     notes: Callable[[], tuple[str, ...]] = tuple

@@ -1,0 +1,154 @@
+"""Backtests behind the risk guard: what it learns without a stream, and in time."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from decimal import Decimal
+
+import pytest
+
+from wrappy.errors import RiskDeniedError
+from wrappy.model import Candle
+from wrappy.runner.backtest import BacktestSettings, CandleData, run_backtest
+from wrappy.runner.risk import RiskLimits
+from wrappy.runner.strategy import Strategy, go_to_position
+
+MINUTE_MS = 60_000
+MIDNIGHT_MS = 1_799_971_200_000
+assert MIDNIGHT_MS % 86_400_000 == 0
+WIDE = RiskLimits(
+    max_position={"ETH": 5},
+    max_total_notional=100_000,
+    max_order_notional=100_000,
+    price_band="0.1",
+    max_daily_loss=9_000,
+    max_drawdown="0.9",
+)
+
+
+def candles(closes, begin_ms=MIDNIGHT_MS):
+    """Return candles that go straight from one close to the next."""
+    rows = []
+    for number, (first, last) in enumerate(itertools.pairwise(closes)):
+        rows.append(
+            Candle(
+                begin_ms + number * MINUTE_MS,
+                Decimal(first),
+                Decimal(max(first, last)),
+                Decimal(min(first, last)),
+                Decimal(last),
+                Decimal(40),
+                Decimal(0),
+                0,
+                True,
+            )
+        )
+    return CandleData("ETH", "1m", rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    targets: tuple[tuple[int, Decimal], ...] = ()
+    rests: tuple[tuple[int, Decimal, Decimal], ...] = ()
+
+
+class Planned(Strategy[Plan]):
+    """Goes to positions, and rests orders, after so many candles."""
+
+    async def run(self, ctx):
+        targets = dict(self.parameters.targets)
+        rests = {at: (price, size) for at, price, size in self.parameters.rests}
+        self.denied = {}
+        number = 0
+        async for _ in ctx.candles("1m"):
+            number += 1
+            try:
+                if number in targets:
+                    await go_to_position(ctx, targets[number])
+                if number in rests:
+                    await ctx.dealer().create_limit_order(*rests[number])
+                    await ctx.dealer().flush()
+            except RiskDeniedError as error:
+                self.denied[number] = str(error)
+
+
+def played(data, limits, targets=(), rests=()):
+    """Return a run and its strategy."""
+    strategy = Planned(
+        Plan(
+            targets=tuple((at, Decimal(size)) for at, size in targets),
+            rests=tuple((at, Decimal(p), Decimal(s)) for at, p, s in rests),
+        )
+    )
+    run = run_backtest(lambda: strategy, data, BacktestSettings(limits=limits))
+    assert run.crashed is None
+    return run, strategy
+
+
+def test_a_guard_whose_limits_are_not_reached_changes_nothing():
+    # Hours pass between its orders, in which nobody says a word.
+    prices = [3_000 + at % 7 for at in range(1_500)]
+    targets = [(1, 1), (400, -1), (401, 2), (1_400, 0)]
+    free, _ = played(candles(prices), None, targets)
+    guarded, strategy = played(candles(prices), WIDE, targets)
+    assert strategy.denied == {}
+    assert len(free.fills) == 4
+    assert guarded.fills == free.fills
+    assert guarded.results.end_capital == free.results.end_capital
+
+
+def test_a_price_far_from_the_mark_of_the_moment_is_denied():
+    prices = [*range(3_000, 4_000, 2)]
+    limits = RiskLimits(price_band="0.1")
+    _, strategy = played(
+        candles(prices), limits, rests=[(5, 2_990, 1), (450, 2_990, 1)]
+    )
+    assert strategy.denied == {
+        450: "price: 23.33% from ETH's price, 10.00% are allowed"
+    }
+
+
+@pytest.mark.parametrize(
+    "limits", [RiskLimits(max_daily_loss=100), RiskLimits(max_drawdown="0.01")]
+)
+def test_a_loss_that_was_made_up_for_meanwhile_halts_all_the_same(limits):
+    down, up = [*range(3_000, 2_880, -1)], [*range(2_880, 3_050)]
+    _, strategy = played(candles([*down, *up]), limits, [(1, 1), (280, 2)])
+    assert list(strategy.denied) == [280]
+    assert "halted" in strategy.denied[280]
+    _, strategy = played(candles([*down[:90], *up[100:]]), limits, [(1, 1), (150, 2)])
+    assert strategy.denied == {}, "lost less than that"
+
+
+def test_a_loss_takes_resting_orders_away_before_they_are_reached():
+    prices = [*range(3_000, 2_700, -1)]
+    buy = [(2, 2_890, 1)]
+    free, _ = played(candles(prices), WIDE, [(1, 1)], buy)
+    assert len(free.fills) == 2
+    # Halted in the minute after 2900, and not when something happens next: that is
+    # the execution of the order, ten minutes later.
+    halted, _ = played(candles(prices), RiskLimits(max_daily_loss=100), [(1, 1)], buy)
+    assert len(halted.fills) == 1
+    (order,) = [order for order in halted.orders if order.price == 289_000]
+    assert order.status.startswith("canceled")
+    assert 100 < (order.updated_us / 1_000 - MIDNIGHT_MS) / MINUTE_MS < 102
+
+
+def test_the_loss_of_a_day_is_judged_from_its_midnight():
+    # 60 lost before midnight, 60 after it, 120 in all.
+    begin_ms = MIDNIGHT_MS + 86_400_000 - 70 * MINUTE_MS
+    prices = [3_000] * 10 + [*range(3_000, 2_880, -1)] + [2_880] * 30
+    limits = RiskLimits(max_daily_loss=100)
+    data = candles(prices, begin_ms)
+    _, strategy = played(data, limits, [(1, 1), (140, 2)])
+    assert strategy.denied == {}
+    _, strategy = played(candles(prices), limits, [(1, 1), (140, 2)])
+    assert list(strategy.denied) == [140]
+
+
+def test_a_halt_by_the_days_loss_is_over_with_the_day():
+    prices = [*range(3_000, 2_880, -1)] + [2_880] * 1_440
+    targets = [(1, 1), (200, 2), (1_500, 2)]
+    _, strategy = played(candles(prices), RiskLimits(max_daily_loss=100), targets)
+    assert list(strategy.denied) == [200]
