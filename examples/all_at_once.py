@@ -31,9 +31,9 @@ from strategies.momentum import Momentum, MomentumParameters
 from strategies.ut_bot import UTBotParameters, UTBotStrategy
 
 from wrappy import UsageError
-from wrappy.runner.cli.flattening import flatten
 from wrappy.runner.command import OneLineParser, positive, run
 from wrappy.runner.engine import TradingEngine
+from wrappy.runner.risk import flatten
 from wrappy.runner.risk.guard import AccountGuard
 from wrappy.runner.risk.limits import RiskLimits
 from wrappy.runner.worlds.opening import open_world
@@ -96,9 +96,13 @@ async def trade(world: World, *, seconds: float, join: float, resolution: str) -
         await asyncio.sleep(max(seconds - join, 1.0))
         tell(engine, "after")
     finally:
+        pair = engine.get_status()["positions"].get("ETH")
         report = await engine.stop()
         left = await flatten(world, CLOSED_IN_THE_END)
-        print(f"stopped   in {report.took_s:.1f} s: {left}")
+        print(f"stopped   in {report.took_s:.1f} s")
+        print(f"          {', '.join(CLOSED_IN_THE_END)}: {left}")
+        if pair:
+            print(f"          {pair} ETH stays, against as much of ETH/USDC")
     if report.crashed or not report.is_clean or not left.is_clean:
         crashed = ", ".join(f"{name}: {why}" for name, why in report.crashed.items())
         raise UsageError(f"crashed: {crashed or 'nobody'}; {left}")

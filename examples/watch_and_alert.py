@@ -6,11 +6,14 @@ it is over, not at every look. What is not known, such as the account's worth be
 the first answer, is told as unknown and never passed over.
 
 Parameters: `--every` seconds, `--drawdown` as a part of the best equity, `--daily-loss`
-in USDC, `--seconds` in all.
+in USDC, `--seconds` in all; `--drill` halts the guard after so many seconds, for two
+looks, to see that the alert arrives where it should.
 
 Risks: a watcher in the trading process dies with it. For what has to arrive when nobody
 looks at the terminal, the package has alerts on a thread of their own, which also tell
-of a loop that stands still; see the settings' section [alerts].
+of a loop that stands still; see the settings' section [alerts]. A drill is no game: a
+halted guard takes the strategy's orders away. In the end orders are gone and the
+position is closed.
 
 Runs against a local exchange unless `--network testnet|mainnet` is given; mainnet also
 wants `--live`.
@@ -27,9 +30,10 @@ from typing import TYPE_CHECKING, Any
 
 from strategies.mean_reversion import MeanReversion
 
-from wrappy.runner.cli.flattening import flatten
+from wrappy import UsageError
 from wrappy.runner.command import OneLineParser, positive, run
 from wrappy.runner.engine import TradingEngine
+from wrappy.runner.risk import flatten
 from wrappy.runner.risk.guard import AccountGuard
 from wrappy.runner.risk.limits import RiskLimits
 from wrappy.runner.worlds.opening import open_world
@@ -37,6 +41,8 @@ from wrappy.runner.worlds.opening import open_world
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
+
+    from wrappy.runner.worlds.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +138,58 @@ async def watch(
         print(f"{status['uptime']:5.0f} s  {risk['state']}, {money}, {orders} order(s)")
 
 
+async def drill(guard: AccountGuard, *, after: float, lasts: float) -> None:
+    """Halt the guard for a while, as a person would."""
+    await asyncio.sleep(after)
+    guard.halt("a drill")
+    await asyncio.sleep(lasts)
+    guard.resume()
+
+
+async def trade(
+    world: World,
+    symbol: str,
+    limits: Thresholds,
+    *,
+    seconds: float,
+    every: float,
+    drill_after: float | None = None,
+) -> None:
+    """Run one strategy and watch it; leave with no order and no position.
+
+    Args:
+        world: where.
+        symbol: its market.
+        limits: when to speak.
+        seconds: how long.
+        every: seconds between two looks.
+        drill_after: when the guard is halted for two looks; None for never.
+
+    Raises:
+        UsageError: the strategy has crashed, or something is left.
+    """
+    guard = AccountGuard(RiskLimits(max_open_orders=10))
+    engine = TradingEngine(world, guard=guard)
+    engine.add_strategy(MeanReversion(symbols=[symbol]))
+    await engine.start()
+    beside = [watch(engine, guard, limits, every=every)]
+    if drill_after is not None:
+        beside.append(drill(guard, after=drill_after, lasts=2 * every))
+    work = [asyncio.ensure_future(one) for one in beside]
+    try:
+        await asyncio.wait(work[:1], timeout=seconds)
+    finally:
+        for one in work:
+            one.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        report = await engine.stop()
+        left = await flatten(world, [symbol])
+        print(f"stopped: {left}")
+    if report.crashed or not report.is_clean or not left.is_clean:
+        crashed = ", ".join(f"{name}: {why}" for name, why in report.crashed.items())
+        raise UsageError(f"crashed: {crashed or 'nobody'}; {left}")
+
+
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = OneLineParser(description=(__doc__ or "").partition("\n")[0])
@@ -141,34 +199,29 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--symbol", default="ETH")
     parser.add_argument("--seconds", type=positive, default=Decimal(600))
     parser.add_argument("--every", type=positive, default=Decimal(10))
+    parser.add_argument("--drill", type=positive, help="halt after so many seconds")
     parser.add_argument("--drawdown", type=positive, default=Decimal("0.10"))
     parser.add_argument("--daily-loss", type=positive, default=Decimal(1000))
     return parser.parse_args()
 
 
 async def main(options: argparse.Namespace) -> None:
-    """Run one strategy and watch it."""
+    """Open the network and trade on its first account."""
     limits = Thresholds(drawdown=options.drawdown, daily_loss=options.daily_loss)
-    guard = AccountGuard(RiskLimits(max_open_orders=10))
     async with open_world(
         options.network,
         live=options.live,
         seed=options.seed,
         symbols=[options.symbol],
     ) as world:
-        engine = TradingEngine(world, guard=guard)
-        engine.add_strategy(MeanReversion(symbols=[options.symbol]))
-        await engine.start()
-        watching = asyncio.ensure_future(
-            watch(engine, guard, limits, every=float(options.every))
+        await trade(
+            world,
+            options.symbol,
+            limits,
+            seconds=float(options.seconds),
+            every=float(options.every),
+            drill_after=None if options.drill is None else float(options.drill),
         )
-        try:
-            await asyncio.wait([watching], timeout=float(options.seconds))
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-            await engine.stop()
-            print(f"stopped: {await flatten(world, [options.symbol])}")
 
 
 if __name__ == "__main__":

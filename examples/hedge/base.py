@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from examples.hedge.book import Patience, Reading
 from wrappy import (
@@ -18,7 +19,6 @@ from wrappy import (
     WrappyError,
     WsInfo,
 )
-from wrappy.lighter.asking.reading import account_in, position_of, rows_by_market
 from wrappy.lighter.environment import NATIVE
 from wrappy.model import ReceiptStage
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 READ_S = 4.0
 LOOK_AGAIN_S = 0.05
+QUARTERS = 4
+STEPS = 5
 NEVER_EXECUTED = (ReceiptStage.REJECTED, ReceiptStage.NOT_SENT)
 
 
@@ -55,7 +57,6 @@ class Post:
         bus: to the other leg.
         accounts: indices of the accounts A and B.
         strategy: how the pair trades.
-        read_position: asks the exchange for any account's position, in lots.
         tell: where a leg tells what it does.
     """
 
@@ -64,12 +65,16 @@ class Post:
     bus: MessageBus
     accounts: tuple[int, int]
     strategy: StrategySettings
-    read_position: Callable[[int], Any]
     tell: Callable[[str], None] = say
 
     def lots(self, size: Decimal) -> int:
         """Return a size in lots."""
         return int(size * self.dealer.market.size_scale)
+
+    def held(self) -> int:
+        """Return this leg's position in lots, by the stream's word."""
+        held = self.ws.positions.get(self.dealer.market.symbol)
+        return self.lots(held.size) if held is not None else 0
 
     async def patience(self) -> Patience:
         """Return the limits in lots, the exchange's minimum at today's price."""
@@ -88,23 +93,67 @@ class Post:
             halt_after_s=strategy.halt_after_s,
         )
 
-    async def positions(self, *, fresh: bool = False) -> tuple[int, Reading]:
+    async def positions(
+        self, *, fresh: bool = False, urgent: bool = False
+    ) -> tuple[int, Reading]:
         """Return leg A's position and the net exposure, asked for just now.
 
         Args:
             fresh: ask for this leg's own as well, instead of the stream's word.
+            urgent: the pair is open; ask before whatever else is asked.
 
         Raises:
             VenueError, TransportError, ProtocolError: they could not be read.
         """
         began_ms = self.dealer.now_ms()
-        read = self.read_position if fresh else self._position
-        a, b = await asyncio.gather(*map(read, self.accounts))
+        read = self._ask_position if fresh else self._position
+        a, b = await asyncio.gather(
+            *(read(account, urgent=urgent) for account in self.accounts)
+        )
         return a, Reading(a + b, began_ms)
 
-    async def traded(self, coi: int) -> int:
-        """Return the lots that a market order traded, once that is certain."""
+    async def rest(self, *, calm: bool, own: bool = False, due_s: float = 0.0) -> None:
+        """Return when both positions are to be looked at again.
+
+        An open pair is looked at more often. Each look counts against the limit of
+        requests, so a calm one has to do with less.
+
+        Args:
+            calm: whether the latest look showed the pair in balance.
+            own: look sooner when this leg has traded meanwhile, otherwise later.
+            due_s: an open pair is to be looked at then at the latest, if above 0.
+
+        Returns:
+            Since when the pair may be open, monotone seconds.
+        """
+        loop, held, since = asyncio.get_running_loop(), self.held(), None
+        pause_s = self.strategy.reconcile_s / QUARTERS
+        if own and not calm:
+            # Leg B's looks matter more by now: it can hedge, this leg only gives up.
+            await asyncio.sleep(min(2 * pause_s, due_s or math.inf))
+            return loop.time()
+        ends = loop.time() + pause_s * (
+            1 if not calm else 2 * QUARTERS if own else QUARTERS
+        )
+        while loop.time() < ends:
+            await asyncio.sleep(pause_s / STEPS)
+            if own and since is None and self.held() != held:
+                since = loop.time()
+                ends = min(ends, since + pause_s)  # leg B is quicker as a rule
+        return loop.time() if since is None else since
+
+    async def traded(self, coi: int, within_s: float = math.inf) -> int:
+        """Return the lots that a market order traded, once that is certain.
+
+        Raises:
+            HedgeHaltedError: it is not, `within_s` seconds later.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + within_s
         while True:
+            if loop.time() >= ends:
+                self.tell(f"halts: order {coi} stays in doubt")
+                raise HedgeHaltedError(f"order {coi} stays in doubt")
             receipt = await self.dealer.wait_settled(coi, 1.0)
             if receipt.stage in NEVER_EXECUTED or (
                 receipt.stage.is_settled and receipt.status.is_terminal
@@ -129,11 +178,16 @@ class Post:
             self.tell(f"an order of {lots} lots is refused: {error}")
             return None
 
-    async def _position(self, account: int) -> int:
+    async def _position(self, account: int, *, urgent: bool) -> int:
         if account == self.dealer.config.account_index and self.ws.is_ready:
-            held = self.ws.positions.get(self.dealer.market.symbol)
-            return self.lots(held.size) if held is not None else 0
-        return int(await self.read_position(account))
+            return self.held()
+        return await self._ask_position(account, urgent=urgent)
+
+    async def _ask_position(self, account: int, *, urgent: bool) -> int:
+        held = await self.dealer.fetch_position_of(
+            account, timeout_s=READ_S, urgent=urgent
+        )
+        return self.lots(held)
 
 
 @contextlib.asynccontextmanager
@@ -148,43 +202,27 @@ async def open_post(
 ) -> AsyncIterator[Post]:
     """Open what a leg works with and close it in the end."""
     key = config.api_keys[0]
-    rest = environment.open_rest(config.base_url, timeout_s=READ_S)
-    try:
-        async with (
-            await LighterDealer.create(config, environment=environment) as dealer,
-            await WsInfo.run_overlay(
-                config.account_index,
-                key.api_key_index,
-                key.api_key_private_key,
-                symbol=dealer.market.symbol,
-                base_url=config.base_url,
-                chain_id=config.chain_id,
-                environment=environment,
-            ) as ws,
-        ):
-            ws.attach(dealer)
-
-            async def read_position(account: int) -> int:
-                question: dict[str, str | int] = {"by": "index", "value": account}
-                answer = await rest.get("/api/v1/account", question)
-                rows = account_in(answer, account).get("positions")
-                for row in rows_by_market(rows, "positions"):
-                    if row.get("market_id") == dealer.market.market_id:
-                        size = position_of(row).size
-                        return int(size * dealer.market.size_scale)
-                return 0
-
-            yield Post(
-                dealer=dealer,
-                ws=ws,
-                bus=bus,
-                accounts=accounts,
-                strategy=strategy,
-                read_position=read_position,
-                tell=tell,
-            )
-    finally:
-        await rest.aclose()
+    async with (
+        await LighterDealer.create(config, environment=environment) as dealer,
+        await WsInfo.run_overlay(
+            config.account_index,
+            key.api_key_index,
+            key.api_key_private_key,
+            symbol=dealer.market.symbol,
+            base_url=config.base_url,
+            chain_id=config.chain_id,
+            environment=environment,
+        ) as ws,
+    ):
+        ws.attach(dealer)
+        yield Post(
+            dealer=dealer,
+            ws=ws,
+            bus=bus,
+            accounts=accounts,
+            strategy=strategy,
+            tell=tell,
+        )
 
 
 async def first_positions(post: Post) -> tuple[int, Reading]:

@@ -31,7 +31,6 @@ from wrappy import (
     TransportError,
     VenueError,
 )
-from wrappy.lighter.wire.within import within
 from wrappy.runner.command import run
 
 if TYPE_CHECKING:
@@ -53,7 +52,8 @@ class LegA:
         self._rounds_left = post.strategy.rounds
         self._resting: int | None = None
         self._requote_at = 0.0
-        self._held = False
+        self._before, self._side = 0, 1
+        self._held: int | None = None  # by its own orders, if they tell
         self._messages = FillMessages(post.bus, post.accounts[0], post.tell)
         self._quiet_until, self._pause_s = 0.0, FIRST_PAUSE_S
         self._exposure = 0
@@ -93,13 +93,13 @@ class LegA:
         """Look at both positions, and do what leg B does not."""
         loop = asyncio.get_running_loop()
         while True:
-            # An open pair is looked at more often.
             calm = self._watch.is_balanced(self._exposure)
-            await asyncio.sleep(self._post.strategy.reconcile_s / (1 if calm else 4))
+            due_s = self._watch.due_s(loop.time())
+            since = await self._post.rest(calm=calm, own=True, due_s=due_s)
             try:
-                _, reading = await self._post.positions()
+                _, reading = await self._post.positions(urgent=not calm)
                 self._exposure, self._seen_at = reading.exposure, loop.time()
-                step = self._watch.decide(self._exposure, loop.time())
+                step = self._watch.decide(self._exposure, loop.time(), since)
                 if step.what == "halt":
                     self._post.tell(f"A halts: exposure {self._exposure} lots")
                     raise HedgeHaltedError(f"{self._exposure} lots stay open")
@@ -112,31 +112,25 @@ class LegA:
         """Bring this leg to minus leg B's position, and leave the market alone."""
         await self._post.dealer.cancel_all_orders()
         # Leg B may have come back meanwhile, and the streams may lag.
-        _, reading = await self._post.positions(fresh=True)
+        _, reading = await self._post.positions(fresh=True, urgent=True)
         self._exposure = reading.exposure
         if self._watch.is_balanced(reading.exposure):
             return
-        strategy, pause_s = self._post.strategy, self._pause_s
-        now = asyncio.get_running_loop().time()
+        now, pause_s = asyncio.get_running_loop().time(), self._pause_s
         self._quiet_until, self._pause_s = now + pause_s, min(2 * pause_s, 600.0)
         lots = -reading.exposure
         self._post.tell(f"A closes {lots} lots that B left open, pauses {pause_s:g} s")
         coi = await self._post.trade(lots)
         if coi is not None:
-            try:
-                await within(strategy.halt_after_s, self._post.traded(coi))
-            except asyncio.TimeoutError:
-                self._post.tell("A halts: its closing order stays in doubt")
-                raise HedgeHaltedError(f"order {coi} of leg A is in doubt") from None
+            await self._post.traded(coi, self._post.strategy.halt_after_s)
 
     def _may_quote(self) -> bool:
         now, strategy = asyncio.get_running_loop().time(), self._post.strategy
-        down_s = self._messages.down_s(now)
         return (
             self._watch.is_balanced(self._exposure)
             and now >= self._quiet_until
             and now - self._seen_at < BLIND_AFTER * strategy.reconcile_s
-            and down_s < strategy.bus_patience_s
+            and self._messages.down_s(now) < strategy.bus_patience_s
         )
 
     async def _quote(self) -> None:
@@ -150,21 +144,27 @@ class LegA:
     async def _turn(self) -> None:
         post, now = self._post, asyncio.get_running_loop().time()
         if self._resting is not None:
-            order = post.dealer.orders.get(self._resting)
+            order = post.dealer.receipt(self._resting)
             if order is None or order.status.is_terminal:
                 self._resting = None
+                if order is not None and self._held is not None:
+                    self._held += post.lots(order.filled) * self._side
             elif now >= self._requote_at or not self._may_quote():
                 await post.dealer.cancel_order_by_coi(self._resting)
                 await post.dealer.flush()
             return
-        position = await post.dealer.fetch_my_position()  # streams may lag
-        if self._held and not position:
+        if not self._may_quote():
+            return
+        held, before = post.held(), self._before
+        if held != self._held:  # the stream lags, or somebody else has traded
+            held = post.lots(await post.dealer.fetch_my_position())
+        if before and not held:
             self._rounds_left -= 1
             post.tell(f"A is flat again, {self._rounds_left} rounds left")
-        self._held = bool(position)
-        if self._rounds_left and self._may_quote():
-            size = -position if position else post.strategy.size
-            await self._place(size, closes=bool(position))
+        self._held = self._before = held
+        if self._rounds_left:
+            size = -post.dealer.market.size(held) if held else post.strategy.size
+            await self._place(size, closes=bool(held))
 
     async def _place(self, size: Decimal, *, closes: bool) -> None:
         """Rest an order at the chosen level of this side's book."""
@@ -172,7 +172,7 @@ class LegA:
         bids, asks = self._post.ws.book().depth(depth)
         levels = bids if size > 0 else asks
         if abs(size) < dealer.market.size(self._watch.least_lots):
-            # Too little to rest: the end of a position goes at the market.
+            self._held = None  # too little to rest: the end goes at the market
             await dealer.close_position()
             return
         if not levels:
@@ -180,7 +180,7 @@ class LegA:
         placed = await dealer.create_limit_order(
             levels[-1].price, size, post_only=True, reduce_only=closes
         )
-        self._resting = placed["client_order_index"]
+        self._resting, self._side = placed["client_order_index"], 1 if size > 0 else -1
         now = asyncio.get_running_loop().time()
         self._requote_at = now + self._post.strategy.order_timeout_s
         # In doubt it is followed all the same, until its end is known.

@@ -112,14 +112,16 @@ class LegB:
         self._news.set()
 
     async def _compare(self) -> None:
+        calm = True
         while True:
-            await asyncio.sleep(self._post.strategy.reconcile_s)
+            await self._post.rest(calm=calm)
             begun, was_busy = self._hedges_begun, self.book.in_flight
             try:
-                _, reading = await self._post.positions()
+                _, reading = await self._post.positions(urgent=not calm)
             except (VenueError, TransportError, ProtocolError) as error:
                 self._post.tell(f"B cannot read the positions: {error}")
                 continue
+            calm = abs(reading.exposure) < self.book.least_lots
             now = asyncio.get_running_loop().time()
             if was_busy or begun != self._hedges_begun:
                 continue

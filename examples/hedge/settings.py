@@ -61,7 +61,7 @@ class StrategySettings:
     slippage_bps: int = 100
     order_timeout_s: float = 10.0
     poll_s: float = 0.25
-    reconcile_s: float = 1.0
+    reconcile_s: float = 2.0
     hedge_for_s: float = 1.5
     flatten_after_s: float = 3.5
     halt_after_s: float = 15.0

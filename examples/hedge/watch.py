@@ -31,18 +31,24 @@ class PairWatch:
         """Whether A + B is small enough to go on trading."""
         return abs(exposure) < max(self._patience.limit_lots, self._patience.least_lots)
 
-    def decide(self, exposure: int, now: float) -> Step:
+    def due_s(self, now: float) -> float:
+        """Return how long until an open pair is to be closed; 0 when it is overdue."""
+        since = now if self._open_since is None else self._open_since
+        return max(0.0, since + self._patience.flatten_after_s - now)
+
+    def decide(self, exposure: int, now: float, since: float | None = None) -> Step:
         """Return what to do.
 
         Args:
             exposure: A + B, in lots.
             now: seconds, monotone.
+            since: since when it may be open; None for now.
         """
         if self.is_balanced(exposure):
             self._open_since = None
             return Step("quote")
         if self._open_since is None:
-            self._open_since = now
+            self._open_since = now if since is None else since
         open_s = now - self._open_since
         if open_s >= self._patience.halt_after_s:
             return Step("halt")

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wrappy.errors import BookGapError, ConfigError, TransportError, VenueError
+from wrappy.errors import ConfigError
 from wrappy.model import OrderStatus
-from wrappy.runner.strategy import Context, Strategy
+from wrappy.runner.strategy import NOT_NOW, Context, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -138,7 +138,7 @@ class Arbitrage(Strategy[ArbitrageParameters]):
             look = asyncio.ensure_future(self._look(ctx))
             try:
                 await asyncio.shield(look)
-            except (BookGapError, VenueError, TransportError) as error:
+            except NOT_NOW as error:
                 # Whatever was sent is looked at again before anything else is.
                 ctx.log.warning("this look ends: %s", error)
             finally:

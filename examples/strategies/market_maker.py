@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from wrappy.errors import BookGapError, ConfigError, TransportError, VenueError
-from wrappy.runner.strategy import Context, Strategy
+from wrappy.errors import BookGapError, ConfigError
+from wrappy.runner.strategy import NOT_NOW, Context, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ class MarketMaker(Strategy[MarketMakerParameters]):
                 wanted = {}
             try:
                 await self.move(ctx, own, wanted)
-            except (VenueError, TransportError) as error:
+            except NOT_NOW as error:
                 # What has not left is old by now; what may have left is known by its
                 # number, and the next look goes by that.
                 ctx.dealer().drop_queued()

@@ -21,7 +21,7 @@ from decimal import Decimal
 
 from wrappy.errors import ConfigError
 from wrappy.runner.indicators import ZScore
-from wrappy.runner.strategy import Context, Strategy, go_to_position
+from wrappy.runner.strategy import NOT_NOW, Context, Strategy, go_to_position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,11 @@ class MeanReversion(Strategy[MeanReversionParameters]):
             if target == held:
                 continue
             ctx.log.info("z %.2f at %s: from %s to %s", z, candle.close, held, target)
-            now_held = await go_to_position(ctx, target)
+            try:
+                now_held = await go_to_position(ctx, target)
+            except NOT_NOW as error:
+                ctx.log.warning("left for the next candle: %s", error)
+                continue
             entry = close if now_held else None
 
     def decide(

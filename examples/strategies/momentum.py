@@ -18,7 +18,7 @@ from decimal import Decimal
 
 from wrappy.errors import ConfigError
 from wrappy.runner.indicators import EMA
-from wrappy.runner.strategy import Context, Strategy, go_to_position
+from wrappy.runner.strategy import NOT_NOW, Context, Strategy, go_to_position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,10 @@ class Momentum(Strategy[MomentumParameters]):
             target = self.decide((quick - calm) / close, held)
             if target != held:
                 ctx.log.info("lead %.5f: to %s", (quick - calm) / close, target)
-                await go_to_position(ctx, target)
+                try:
+                    await go_to_position(ctx, target)
+                except NOT_NOW as error:
+                    ctx.log.warning("left for the next candle: %s", error)
 
     def decide(self, lead: float, held: Decimal) -> Decimal:
         """Return the position to hold.

@@ -19,7 +19,7 @@ from decimal import Decimal
 
 from wrappy.errors import ConfigError
 from wrappy.runner.indicators import UTBot
-from wrappy.runner.strategy import Context, Strategy, go_to_position
+from wrappy.runner.strategy import NOT_NOW, Context, Strategy, go_to_position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,4 +68,7 @@ class UTBotStrategy(Strategy[UTBotParameters]):
             target = tuned.size * told.position
             if ctx.position() != target:
                 ctx.log.info("stop %.2f, close %s: %s", told.stop, candle.close, target)
-                await go_to_position(ctx, target)
+                try:
+                    await go_to_position(ctx, target)
+                except NOT_NOW as error:
+                    ctx.log.warning("left for the next candle: %s", error)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from wrappy.errors import BookGapError, RiskDeniedError, TransportError, VenueError
+from wrappy.errors import BookGapError
+from wrappy.runner.strategy import NOT_NOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wrappy.runner.strategy import Context
-
-NOT_NOW: Final = (VenueError, TransportError, RiskDeniedError)
-"""What passes: the next cycle sees what became of the orders, and plans anew."""
 
 
 def lots_held(ctx: Context, position: Decimal, sign: int) -> int:
@@ -39,21 +37,6 @@ def best_ticks(ctx: Context, sign: int) -> int | None:
     except BookGapError:
         return None
     return None if level is None else int(level.price * ctx.market().price_scale)
-
-
-async def is_nowhere(ctx: Context, number: int) -> bool:
-    """Return whether the account's lists, live and ended, do not have an order.
-
-    That proves it dead only when its transaction has expired before the question.
-    """
-    try:
-        found = await ctx.dealer().fetch_order(number)
-    except NOT_NOW as error:
-        ctx.log.warning("order %d: %s", number, error)
-        return False
-    if found is None:
-        ctx.log.warning("order %d was accepted and is not there: forgotten", number)
-    return found is None
 
 
 async def true_position(ctx: Context, by_orders: Callable[[], int]) -> Decimal | None:

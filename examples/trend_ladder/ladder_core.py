@@ -241,15 +241,6 @@ class Ladder:
                 missing += taken
         self._bare = {ticks: lots for ticks, lots in self._bare.items() if lots}
 
-    def unseen(self, before: float) -> tuple[int, ...]:
-        """Return orders placed before a moment that the exchange never told of."""
-        orders = [*self.entries.items(), *self.profits.items()]
-        return tuple(
-            number
-            for number, order in orders
-            if not order.is_told and order.placed_at < before
-        )
-
     # ------------------------------------------------------------- what to do now
 
     @property

@@ -25,7 +25,6 @@ BOUNDS = (
     ("requote_backoff_s", 0.05, 3_600),
     ("cycle_s", 0.05, 3_600),
     ("verify_s", 0.05, 3_600),
-    ("doubt_s", 1, 86_400),
     ("reconcile_s", 1, 86_400),
     ("telemetry_s", 0.05, 86_400),
     ("seconds", 0, 10**9),
@@ -48,9 +47,6 @@ class LadderParameters:
         requote_backoff_s: wait after an entry was moved; doubles up to 16 times.
         cycle_s: longest time between two looks at the coverage, seconds.
         verify_s: how long a take profit's fate is waited for, seconds.
-        doubt_s: after how long an order that no list of the account shows cannot come
-            any more, seconds: the life of its transaction, which is ten minutes with
-            the `official` signer and `maker_lifetime_ms` with the `python` one.
         reconcile_s: from one comparison with the account to the next, seconds.
         telemetry_s: from one line of coverage and gap to the next, seconds.
         card: file for the status card, a page of HTML; empty for none.
@@ -71,7 +67,6 @@ class LadderParameters:
     requote_backoff_s: float = 1.0
     cycle_s: float = 1.0
     verify_s: float = 2.0
-    doubt_s: float = 610.0
     reconcile_s: float = 60.0
     telemetry_s: float = 10.0
     card: str = ""

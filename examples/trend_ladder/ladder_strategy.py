@@ -26,11 +26,9 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from ladder_account import (
-    NOT_NOW,
     average_entry,
     best_ticks,
     clear_market,
-    is_nowhere,
     lots_held,
     true_position,
 )
@@ -40,7 +38,7 @@ from ladder_telemetry import Telemetry
 
 from wrappy.errors import RiskDeniedError
 from wrappy.model import OrderStatus, ReceiptStage
-from wrappy.runner.strategy import Context, Strategy
+from wrappy.runner.strategy import NOT_NOW, Context, Strategy
 
 if TYPE_CHECKING:
     from ladder_core import Plan
@@ -91,9 +89,6 @@ class TrendLadder(Strategy[LadderParameters]):
         if told == self.ladder.held:
             self.agreed_at = now
         best = best_ticks(self.ctx, self.rules.sign)
-        for phantom in self.ladder.unseen(now - self.parameters.doubt_s):
-            if await is_nowhere(self.ctx, phantom):
-                self.ladder.forgotten(phantom)
         await self.act(self.ladder.plan(told, best, now))
         self.read_orders()
         self.telemetry.report(self.ladder, self.ladder.coverage(self.told()))

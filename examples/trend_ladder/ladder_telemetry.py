@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="5">
 <title>{symbol} trend ladder</title>
+<meta name="viewport" content="width=device-width">
 <style>
+:root {{ color-scheme: light dark; }}
 body {{ font: 16px system-ui, sans-serif; margin: 2rem; }}
 main {{ border: 2px solid {colour}; border-radius: 8px; max-width: 24rem;
         padding: 1rem 1.5rem; }}
-th {{ text-align: left; font-weight: normal; color: #666; padding-right: 2rem; }}
+th {{ text-align: left; font-weight: normal; color: GrayText; padding-right: 2rem; }}
 td {{ text-align: right; font-variant-numeric: tabular-nums; }}
 </style>
 <main><h1>{symbol}: {word}</h1><table>

@@ -1,5 +1,8 @@
 """Runs the trend ladder: settings from the environment, a local exchange by default.
 
+Idea: entries in steps on one side, a take profit on every fill of them, and a position
+that is always covered; `ladder_strategy.py` says it all.
+
 Parameters: `TREND_LADDER_SIDE`, `_SIZE`, `_TAKE_PROFIT` and the others of
 `LadderParameters`, and `TREND_LADDER_SYMBOL`; account and key of a real network come
 from `LIGHTER_*`. Risks: see `ladder_strategy.py`. Ctrl-C takes the orders away and

@@ -94,6 +94,32 @@ async def test_a_bot_that_counts_the_sdks_answers_is_wrong_about_its_position(
     await client.close()
 
 
+async def test_closing_what_was_counted_leaves_the_rest_with_the_sdk(venue, books):
+    client = client_of(venue)
+    assert await trade(client, books, 1) is None
+    venue.faults.add(FaultRule(act="drop", phase="reply", path=SEND, times=1))
+    assert await trade(client, books, 2), "so the bot counts one order"
+    await books.when(2, "filled")
+    assert await trade(client, books, 3, is_ask=True) is None
+    await books.when(3, "filled")
+    assert held(books) == LOTS, "somebody has to close it by hand"
+    await client.close()
+
+
+async def test_a_bot_started_again_spends_the_nonces_of_the_one_before(venue, books):
+    before = client_of(venue)
+    assert await trade(before, books, 1) is None
+    after = client_of(venue)
+    for coi in (2, 3):
+        assert await trade(after, books, coi) is None
+    error = await trade(before, books, 4)
+    assert "21104" in error, "it counts nonces for itself, and is not told of others"
+    await books.when(3, "filled")
+    assert books.order(4) is None
+    await before.close()
+    await after.close()
+
+
 async def test_a_close_that_fails_leaves_the_position_with_the_sdk(venue, books):
     client = client_of(venue)
     assert await trade(client, books, 1) is None
@@ -118,6 +144,7 @@ async def test_an_sdk_client_that_is_not_closed_is_complained_of(venue, books):
     await eventually(lambda: "Unclosed client session" in heard)
 
 
+@pytest.mark.slow
 async def test_none_of_them_is_seen_with_the_dealer(tmp_path):
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -26,11 +26,12 @@ TAPES = ROOT / "../shared/data/binance_usdm_l2"
 PATIENCE_S = 60.0
 
 
-async def start_example(state, *arguments):
+async def start_example(state, *arguments, **variables):
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "PYTHONPATH": str(ROOT),
         "XDG_STATE_HOME": str(state),
+        **variables,
     }
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -64,6 +65,28 @@ async def test_the_example_shows_an_orders_life_and_ends_clean(tmp_path):
     assert fills >= 2
     assert re.search(r"position\s+│.*→ 0\.?0* ", out), "it ends flat"
     assert re.search(r"fees paid\s+│\s+0\.\d{6} USDC", out)
+
+
+async def test_what_the_example_shows_is_in_the_exchanges_record(tmp_path, eventually):
+    async with Venue(seed=1) as venue:
+        account = venue.accounts[0]
+        process = await start_example(
+            tmp_path,
+            *("--seconds", "2", "--network", venue.base_url),
+            LIGHTER_ACCOUNT_INDEX=str(account.account_index),
+            LIGHTER_API_KEY_INDEX=str(account.api_keys[0].api_key_index),
+            LIGHTER_API_KEY=account.api_keys[0].api_key_private_key,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        assert (process.returncode, err) == (0, b"")
+        (config,) = venue_configs(venue)[:1]
+        await eventually(lambda: not open_orders(venue.ledger, config))
+        orders = venue.ledger.orders(account.account_index)
+        signed = [-o.filled_base if o.is_ask else o.filled_base for o in orders]
+        assert sum(signed) == 0, "it ends flat"
+        trades = venue.ledger.trades(account.account_index)
+        assert int(re.search(r"fills\s+│\s+(\d+) \(", out.decode())[1]) == len(trades)
+        assert int(re.search(r"orders\s+│\s+(\d+)", out.decode())[1]) == len(orders)
 
 
 @pytest.mark.skipif(not TAPES.is_dir(), reason="no recorded market beside the checkout")

@@ -229,13 +229,16 @@ def test_nonces_spent_elsewhere_cost_a_look_and_no_leg():
 
 
 def test_a_leg_in_doubt_is_waited_for_and_then_the_other_is_given_back():
-    """An order that was accepted and never came may come until its bytes expire."""
+    """An order that was accepted and never came may come until its bytes expire.
+
+    Those of this signer live five seconds when they trade at once.
+    """
     rule = FaultRule(act="silent_drop", phase="after_accept", path=SEND, nth=2)
     run = run_pair(1_500, [rule])
     assert not run.report.crashed
     assert len(run.trades) >= 2
     assert run.net() == 0
-    assert run.worst_s > 300
+    assert 5 < run.worst_s < 15
 
 
 @pytest.mark.parametrize("count", [1, 2])

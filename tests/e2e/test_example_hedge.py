@@ -214,6 +214,17 @@ async def test_what_cannot_work_is_told_in_one_line(tmp_path, arguments, words):
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("leg", ["leg_a", "leg_b"])
+async def test_a_leg_alone_does_not_reach_mainnet_by_accident(leg, tmp_path):
+    path = tmp_path / "hedge.yaml"
+    mainnet = "https://mainnet.zklighter.elliot.ai"
+    path.write_text(GOOD.replace("http://127.0.0.1:1", mainnet))
+    code, out, err = await ended(await start(leg, tmp_path, "--config", str(path)))
+    assert (code, out) == (2, "")
+    assert f"{mainnet} trades real money; add --live" in err
+    assert len(err.splitlines()) == 1
+
+
 @pytest.mark.parametrize("name", ["leg_a", "leg_b", "full", "book", "watch"])
 def test_each_file_reads_in_one_go(name):
     text = (ROOT / "examples" / "hedge" / f"{name}.py").read_text()

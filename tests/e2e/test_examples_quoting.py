@@ -255,9 +255,3 @@ def test_the_lines_have_their_sides_around_the_centre():
 def test_parameters_that_cannot_work_are_refused(kind, wrong, words):
     with pytest.raises(ConfigError, match=words):
         kind(**wrong)
-
-
-@pytest.mark.parametrize("name", ["market_maker", "grid"])
-def test_a_strategy_reads_in_one_go(name):
-    lines = (STRATEGIES / f"{name}.py").read_text(encoding="utf-8").splitlines()
-    assert len(lines) < 200
