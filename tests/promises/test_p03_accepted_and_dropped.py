@@ -15,9 +15,11 @@ import pytest
 
 from tests.promises.places import Watched, config_at, in_process
 from wrappy import LighterDealer, RiskDeniedError, WsInfo
+from wrappy._core.receipts import KEPT_ORDERS
 from wrappy.model import OrderStatus, ReceiptStage
 from wrappy.runner.virtual_time import run_virtual
 from wrappy.venue import FaultRule
+from wrappy.venue.events import SetLevel
 
 AFTER_S = 4.0
 """Grace of the exchange's clock, its rounding to seconds, and a second look."""
@@ -30,6 +32,8 @@ SPARED_S = 30.0
 
 CAP = 30
 """Resting orders that a standard account may have in a market."""
+
+BATCH = 15
 
 LIVES_S = {"taker": 5.0, "maker": 10.0}
 
@@ -141,6 +145,68 @@ def test_who_waits_for_it_is_woken_then(tmp_path):
             end = await d.wait_settled(2, 100.0)
             assert end.stage is ReceiptStage.REJECTED
             assert loop.time() - began <= LIVES_S["maker"] + AFTER_S
+
+    run_virtual(main)
+
+
+async def end_many(exchange, dealer, count):
+    """Have orders end, as they do in hours of trading."""
+    levels = [SetLevel(0, False, 289_900, 10**9), SetLevel(0, True, 290_000, 10**9)]
+    now_us = int(exchange.environment.unix_s() * 1_000_000)
+    exchange.engine.exchange.apply_flow(levels, now_us=now_us)
+    for number in range(0, count, BATCH):
+        size = 0.05 if number % 2 else -0.05
+        async with dealer.batch():
+            for _ in range(BATCH):
+                await dealer.create_market_order(size, 2899.5 + 100 * size)
+        await dealer.flush()
+
+
+def test_it_ends_as_soon_however_many_orders_have_ended_before(tmp_path):
+    async def main():
+        async with in_process() as exchange:
+            watched = Watched(exchange)
+            environment = watched.environment
+            async with post(
+                exchange, tmp_path, attached=True, environment=environment
+            ) as dealer:
+                await end_many(exchange, dealer, KEPT_ORDERS + 500)
+                await asyncio.sleep(120.0)
+                drop(exchange)
+                began = asyncio.get_running_loop().time()
+                await dealer.create_limit_order(2800, 0.05, client_order_index=2)
+                await dealer.flush()
+                await ended(dealer, 2, began, LIVES_S["maker"] + AFTER_S)
+                assert dealer.receipt(2).reason == "never executed"
+        read = [path for path in watched.since(began) if "Inactive" in path]
+        assert len(read) == 2, "a page for each look"
+
+    run_virtual(main)
+
+
+def test_it_ends_also_when_the_lists_do_not_reach_back_to_it_any_more(tmp_path):
+    life_s = 60.0
+
+    async def main():
+        async with (
+            in_process() as exchange,
+            post(
+                exchange,
+                tmp_path,
+                attached=True,
+                maker_lifetime_ms=int(life_s * 1000),
+            ) as dealer,
+        ):
+            rule = drop(exchange)
+            began = asyncio.get_running_loop().time()
+            await dealer.create_limit_order(2800, 0.05, client_order_index=2)
+            await dealer.flush()
+            exchange.faults.remove(rule)
+            await end_many(exchange, dealer, KEPT_ORDERS + 700)
+            # Looks that bring nothing come with growing pauses.
+            at = await ended(dealer, 2, began, life_s + LAG_S + 20.0)
+            assert at > life_s + LAG_S
+            assert dealer.receipt(2).reason == "never executed"
 
     run_virtual(main)
 

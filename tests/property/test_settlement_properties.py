@@ -38,13 +38,23 @@ class Venue:
     """
 
     def __init__(
-        self, batch, *, refuses_copies, refuses_fences, counter_lags, hash_lag_s
+        self,
+        batch,
+        *,
+        refuses_copies,
+        refuses_fences,
+        counter_lags,
+        hash_lag_s,
+        forgets,
     ):
         self.batch = batch
         self.refuses_copies = refuses_copies  # from, until
         self.refuses_fences = refuses_fences
         self.counter_lags = counter_lags
         self.hash_lag_s = hash_lag_s
+        self.forgets = (
+            forgets  # too many orders have ended: the lists do not reach back
+        )
         self.counter = [(-1e9, batch[0].nonce)]
         self.taken_at = {}
         self.orders = set()
@@ -93,7 +103,8 @@ class Venue:
     def shows(self, tx_hash, now):
         """Whether the account's orders show one of a transaction."""
         taken_at = self.taken_at.get(tx_hash)
-        return taken_at is not None and now >= taken_at + LAG_S
+        listed = taken_at is not None and now >= taken_at + LAG_S
+        return listed and not self.forgets
 
 
 class World:
@@ -196,7 +207,7 @@ class World:
                 state.hash_read(known=answer)
             else:
                 assert next(tx for tx in self.batch if tx.tx_hash == move.tx_hash)
-                state.orders_read(shown=answer)
+                state.orders_read(shown=answer, is_whole=not venue.forgets)
 
     def check(self):
         """Nothing is dead that can still be carried out or already was."""
@@ -256,6 +267,7 @@ def worlds(draw, *, life_s, refuses_copies, refuses_fences, skew_ms):
     skew = draw(skew_ms, label="skew")
     expires_ms = EPOCH_MS + int(life_s * 1000)
     hash_lag_s = draw(st.sampled_from([LAG_S, 3.0, 10.0]), label="hash lags")
+    forgets = draw(st.booleans(), label="lists forget")
     kinds = draw(st.lists(st.booleans(), min_size=3, max_size=3), label="creates")
     batch = [DoubtfulTx(f"h{n}", 5 + n, expires_ms, kinds[n]) for n in range(count)]
     venue = Venue(
@@ -264,6 +276,7 @@ def worlds(draw, *, life_s, refuses_copies, refuses_fences, skew_ms):
         refuses_fences=fences,
         counter_lags=lags,
         hash_lag_s=hash_lag_s,
+        forgets=forgets,
     )
 
     def made(data):

@@ -176,6 +176,10 @@ class Lapses:
         over = [one for one in self._all() if self._is_over(one, now, unix_ms)]
         return sorted(over, key=lambda one: one.since)
 
+    def is_long_over(self, lapse: Lapse, now: float, unix_ms: float) -> bool:
+        """Whether the read by hash cannot lag behind it any more."""
+        return self._clock.is_over(lapse.ends_ms + HASH_LAG_MS, now, unix_ms)
+
     def is_open(self, lapse: Lapse) -> bool:
         """Whether one is still waited for."""
         return lapse in self._open.get(lapse.number, ())
@@ -210,7 +214,8 @@ class Lapses:
             lapse: one that is due.
             report: the exchange's word on the transaction, None if it knows none.
             is_live: a list of live orders has the order.
-            is_nowhere: no list has it, and they were read far enough back.
+            is_nowhere: no list has it, and they were read far enough back; or they
+                do not reach back to it, and its hash is unknown for long enough.
 
         Returns:
             What that proves, and the words for it if it is dead.

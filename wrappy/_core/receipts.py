@@ -15,6 +15,8 @@ from wrappy._core.order_states import OrderEvent
 from wrappy.model import OrderStatus, ReceiptStage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from wrappy._core.orders import OrderRecord
 
 IN_DOUBT = "no answer came back; it may exist"
@@ -24,8 +26,11 @@ FAILED_SILENTLY = "the transaction failed, no reason was given"
 LOOKS_TO_PROVE = 2
 """Full looks without the order before it counts as gone: lists can lag behind."""
 
-LEAST_MS = 10**12
-"""Smaller numbers are no time in milliseconds, but one in seconds, say."""
+LEAST_S, LEAST_MS, LEAST_US = 10**9, 10**12, 10**15
+"""Times since 2001, in seconds, milliseconds and microseconds: sizes that differ."""
+
+KEPT_ORDERS = 1_000
+"""Ended orders that the exchange lists at least; a longer list may be cut off."""
 
 SLACK_MS = 60_000
 """Room for times that different parts of the exchange wrote."""
@@ -120,16 +125,53 @@ def verdict(
     return OrderEvent.SENT, ""
 
 
+def last_ms_of(told: object) -> int | None:
+    """Return the last unix millisecond that a time can mean; None if it is no time.
+
+    The exchange's answers give the times of orders in seconds or in milliseconds;
+    both were recorded.
+
+    Args:
+        told: a time out of an answer, in seconds, milliseconds or microseconds.
+    """
+    if not isinstance(told, int) or not LEAST_S <= told < LEAST_US * 1000:
+        return None
+    if told >= LEAST_US:
+        return told // 1000
+    # A second is over when its last millisecond is.
+    return told if told >= LEAST_MS else told * 1000 + 999
+
+
 def reaches_back(oldest_change: object, queued_at_ms: int | None) -> bool:
     """Whether a list of ended orders, newest first, must hold an order by now.
 
     Args:
         oldest_change: `updated_at` of the last order read; anything that is no time
-            in milliseconds proves nothing.
+            proves nothing.
         queued_at_ms: when the order's transaction was accepted.
     """
-    return (
-        isinstance(oldest_change, int)
-        and queued_at_ms is not None
-        and LEAST_MS <= oldest_change < queued_at_ms - SLACK_MS
-    )
+    oldest_ms = last_ms_of(oldest_change)
+    if oldest_ms is None or queued_at_ms is None:
+        return False
+    return oldest_ms < queued_at_ms - SLACK_MS
+
+
+def is_all_read(
+    rows: Sequence[Mapping[str, object]],
+    queued_at_ms: int | None,
+    *,
+    count: int,
+    has_more: bool,
+) -> bool:
+    """Whether ended orders, read newest first, must have shown an order by now.
+
+    Args:
+        rows: the page read last.
+        queued_at_ms: when the order's transaction was accepted; None if nobody knows.
+        count: rows read so far, this page's among them.
+        has_more: whether the exchange has named another page.
+    """
+    oldest = rows[-1].get("updated_at") if rows else None
+    if reaches_back(oldest, queued_at_ms):
+        return True
+    return not has_more and count < KEPT_ORDERS

@@ -72,6 +72,7 @@ class _Doubt:
     is_unknown_still: bool = False  # also by one that the lag cannot explain
     is_counted_out: bool = False  # the counter had not come to its nonce
     is_nowhere: bool = False  # the account shows no order of it
+    is_past_lists: bool = False  # its lists do not reach back to it any more
 
     @property
     def is_open(self) -> bool:
@@ -261,17 +262,22 @@ class Settlement:
             doubt.is_unknown_still |= doubt.tx.tx_hash in self._long_over
             self._conclude(doubt)
 
-    def orders_read(self, *, shown: bool | None) -> None:
+    def orders_read(self, *, shown: bool | None, is_whole: bool = True) -> None:
         """Take whether the account shows an order of the transaction asked for.
 
         Args:
             shown: live or ended; None if it could not be read.
+            is_whole: whether the ended ones were read back to the transaction. The
+                exchange does not keep all of them.
         """
         doubt = self._doubt(self._current.tx_hash)
         if shown:
             self._took(doubt)
-        elif shown is not None:
-            doubt.is_nowhere |= doubt.tx.tx_hash in self._over
+        elif shown is not None and doubt.tx.tx_hash in self._over:
+            if is_whole:
+                doubt.is_nowhere = True
+            else:
+                doubt.is_past_lists = True
             self._conclude(doubt)
 
     def _conclude(self, doubt: _Doubt) -> None:
@@ -279,10 +285,19 @@ class Settlement:
         if not self._is_missed(doubt):
             return
         passed = self._passed(doubt)
-        # What creates nothing can only be found by its hash, and that lags.
-        is_lagging = passed and not doubt.is_unknown_still
-        if doubt.is_nowhere if doubt.tx.creates else not is_lagging:
+        if self._is_hash_alone(doubt):
+            # That lags.
+            is_proven = doubt.is_unknown_still or not passed
+        else:
+            is_proven = doubt.is_nowhere
+        if is_proven:
             doubt.verdict = SettledAs.PASSED if passed else SettledAs.EXPIRED
+
+    def _is_hash_alone(self, doubt: _Doubt) -> bool:
+        """Whether nothing but the hash can tell of it: it leaves no order to find."""
+        if not doubt.tx.creates:
+            return True
+        return doubt.is_past_lists and not doubt.is_nowhere
 
     def _is_missed(self, doubt: _Doubt) -> bool:
         """Whether its time is over, and neither hash nor counter tell of it."""
@@ -433,7 +448,7 @@ class Settlement:
         until = now + pauses.next(0.0)
         for doubt in undecided:
             due_ms = doubt.tx.expired_at_ms + GRACE_MS + SLACK_MS
-            if doubt.is_unknown and not doubt.tx.creates:
+            if doubt.is_unknown and self._is_hash_alone(doubt):
                 due_ms += HASH_LAG_MS
             if unix_ms < due_ms:
                 # A rounding error too early would cost a whole round.

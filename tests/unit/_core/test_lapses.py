@@ -165,6 +165,16 @@ def test_lists_that_do_not_go_back_far_enough_prove_nothing():
     assert judge(state, one, None, is_live=True, is_nowhere=False, looks=9) == OPEN
 
 
+def test_its_hash_counts_alone_only_when_the_read_of_it_cannot_lag_any_more():
+    one = lapse()
+    state = waiting(one)
+    over = one.ends_ms + HASH_LAG_MS
+    for seconds, expected in ((0, False), (60, True)):
+        now = (over - EPOCH_MS) / 1000 + seconds
+        state.clock_read(over + seconds * 1000, now, unix_ms(now))
+        assert state.is_long_over(one, now, unix_ms(now)) is expected
+
+
 @pytest.mark.parametrize("kind", LapseKind)
 def test_a_transaction_that_failed_is_dead_at_once(kind):
     one = lapse(kind=kind)

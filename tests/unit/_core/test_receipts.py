@@ -11,6 +11,8 @@ from wrappy._core.receipts import (
     NO_TRACE,
     TransactionFate,
     TransactionReport,
+    is_all_read,
+    last_ms_of,
     reaches_back,
     reason_of,
     stage_of,
@@ -159,8 +161,12 @@ def test_a_transaction_nobody_knows_proves_nothing():
         (NOW_MS - 60_001, NOW_MS, True),
         (NOW_MS - 60_000, NOW_MS, False),
         (NOW_MS, NOW_MS, False),
-        (NOW_MS // 1000, NOW_MS, False),  # seconds
+        (NOW_MS // 1000 - 61, NOW_MS, True),  # seconds
+        (NOW_MS // 1000 - 60, NOW_MS, False),  # it may be its last millisecond
         (NOW_MS * 1000, NOW_MS, False),  # microseconds
+        (NOW_MS * 1000 - 60_001_000, NOW_MS, True),
+        (0, NOW_MS, False),
+        (1, NOW_MS, False),
         (None, NOW_MS, False),
         ("1", NOW_MS, False),
         (NOW_MS - 60_001, None, False),
@@ -170,6 +176,41 @@ def test_a_list_reaches_back_when_its_end_is_older_than_the_order(
     oldest, queued_at_ms, enough
 ):
     assert reaches_back(oldest, queued_at_ms) is enough
+
+
+@pytest.mark.parametrize(
+    ("told", "last_ms"),
+    [
+        (10**9, 10**12 + 999),
+        (1_767_225_600, 1_767_225_600_999),
+        (1_767_225_600_123, 1_767_225_600_123),
+        (1_767_225_600_123_456, 1_767_225_600_123),
+        (10**9 - 1, None),
+        (10**18, None),
+        (1.5e9, None),
+        (None, None),
+    ],
+)
+def test_a_time_is_understood_in_each_unit_the_exchange_tells_it_in(told, last_ms):
+    assert last_ms_of(told) == last_ms
+
+
+@pytest.mark.parametrize(
+    ("rows", "count", "has_more", "enough"),
+    [
+        ([{"updated_at": NOW_MS - 60_001}], 5_000, True, True),
+        ([{"updated_at": NOW_MS}], 999, True, False),
+        ([{"updated_at": NOW_MS}], 999, False, True),
+        # As many as the exchange keeps: older ones may have been left out.
+        ([{"updated_at": NOW_MS}], 1_000, False, False),
+        ([], 0, False, True),
+        ([{}], 1, True, False),
+    ],
+)
+def test_ended_orders_are_all_read_when_the_page_is_old_or_the_list_is_short(
+    rows, count, has_more, enough
+):
+    assert is_all_read(rows, NOW_MS, count=count, has_more=has_more) is enough
 
 
 def test_one_listener_hears_every_change_and_nothing_else():

@@ -365,3 +365,21 @@ def test_a_position_without_exits_reduces_after_a_while():
 )
 def test_prices_are_needed_only_where_a_limit_depends_on_them(rules, needs):
     assert RiskRules(**rules).needs_prices is needs
+
+
+def test_the_amounts_that_change_nothing_are_those_of_the_limits_that_hold_yet():
+    desk = Desk(daily_loss=100, drawdown=None)
+    desk.risk.equity.note(1_000, 0.0, 0.0)
+    lowest, highest = desk.risk.calm_equity()
+    assert highest == 1_000
+    desk.risk.equity.note(lowest - 1, 0.0, 0.0)
+    assert desk.look() is TradingState.HALTED
+    assert desk.risk.calm_equity()[0] < lowest, "it halts already"
+
+
+@pytest.mark.parametrize(
+    ("rules", "needs"),
+    [({}, False), ({"daily_loss": 1}, True), ({"drawdown": 1}, True)],
+)
+def test_what_the_account_is_worth_matters_where_a_limit_asks_for_it(rules, needs):
+    assert RiskRules(**rules).needs_equity is needs

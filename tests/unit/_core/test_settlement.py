@@ -74,6 +74,7 @@ class Desk:
         clock=None,
         known=None,
         shown=None,
+        whole=True,
         fence=UNKNOWN,
     ):
         """Answer everything until the settlement waits or is done; return that."""
@@ -93,7 +94,7 @@ class Desk:
             elif move.step is SettleStep.ASK_HASH:
                 self.state.hash_read(known=known.get(move.tx_hash))
             elif move.step is SettleStep.ASK_ORDERS:
-                self.state.orders_read(shown=shown)
+                self.state.orders_read(shown=shown, is_whole=whole)
             else:
                 return move
 
@@ -191,6 +192,32 @@ def test_an_order_whose_nonce_is_gone_is_dead_when_all_reads_after_its_time_say_
     took = until_done(desk, nonce=6, clock="told", known=UNSEEN, shown=False)
     assert desk.state.verdicts == {"h0": SettledAs.PASSED}
     assert 10.0 + GRACE_MS / 1000 <= took <= 12.5
+
+
+def test_an_order_that_the_lists_have_left_behind_is_judged_by_its_hash_and_the_lag():
+    desk = Desk(creates=True)
+    answers = {"clock": "told", "known": UNSEEN, "shown": False}
+    took = until_done(desk, nonce=6, whole=False, **answers)
+    assert desk.state.verdicts == {"h0": SettledAs.PASSED}
+    least = 10.0 + (GRACE_MS + HASH_LAG_MS) / 1000
+    assert least <= took <= least + 1.5
+
+
+def test_its_nonce_that_nobody_has_taken_proves_the_same_at_once():
+    desk = Desk(creates=True)
+    answers = {"clock": "told", "known": UNSEEN, "shown": False}
+    took = until_done(desk, nonce=5, whole=False, **answers)
+    assert desk.state.verdicts == {"h0": SettledAs.EXPIRED}
+    assert took <= 12.5
+
+
+def test_lists_that_reach_back_once_are_enough():
+    desk = Desk(creates=True)
+    answers = {"nonce": 6, "clock": "told", "known": UNSEEN, "shown": False}
+    desk.now += 12.5
+    assert desk.round(whole=False, **answers).step is SettleStep.WAIT
+    desk.now += 1.0
+    assert desk.round(**answers).step is SettleStep.DONE
 
 
 @pytest.mark.parametrize(

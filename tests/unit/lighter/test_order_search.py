@@ -61,7 +61,7 @@ async def shown(account, *orders):
         signer=account, rest=account, pace=account, worker=account, unix_s=lambda: 0.0
     )
     wanted = {CreatedOrder(market, number): SINCE_MS for market, number in orders}
-    return {tuple(order) for order in await search.shown(wanted)}
+    return {tuple(order) for order in (await search.shown(wanted)).orders}
 
 
 async def test_live_and_ended_orders_are_found_by_market_and_number():
@@ -80,6 +80,29 @@ async def test_no_more_is_read_than_is_needed():
     account = Account([], *([[]] * 20))
     assert await shown(account, (0, 1)) == set()
     assert account.pages_read() == MOST_PAGES
+
+
+@pytest.mark.parametrize(
+    ("pages", "is_whole"),
+    [
+        ([[row(2)]], True),
+        ([[row(2)] * 100] * 9 + [[row(2)] * 99], True),
+        # As many as the exchange keeps, and none as old as what is looked for.
+        ([[row(2)] * 100] * 10, False),
+        ([[row(2)] * 100] * 12, False),
+        ([[row(2)] * 100] * 9 + [[row(2, updated_at=SINCE_MS - 60_001)]], True),
+        ([[row(2)] * 100] * 9 + [[row(1)] * 100], True),
+    ],
+)
+async def test_lists_that_do_not_reach_back_do_not_tell_what_is_nowhere(
+    pages, is_whole
+):
+    account = Account([], *pages)
+    search = OrderSearch(
+        signer=account, rest=account, pace=account, worker=account, unix_s=lambda: 0.0
+    )
+    found = await search.shown({CreatedOrder(0, 1): SINCE_MS})
+    assert found.is_whole is is_whole
 
 
 @pytest.mark.parametrize(

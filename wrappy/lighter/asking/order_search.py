@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wrappy._core.receipts import LEAST_MS, reaches_back
+from wrappy._core.receipts import is_all_read, last_ms_of
 from wrappy.errors import AuthRejectedError
 from wrappy.lighter.asking.account import ACTIVE_ORDERS_PATH, INACTIVE_ORDERS_PATH
 from wrappy.lighter.asking.reading import rows_by_market
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from wrappy.signing.worker import SigningThread
 
 MOST_PAGES = 10
-"""Pages of ended orders that are read; the exchange keeps a thousand orders."""
+"""Pages of ended orders that are read."""
 
 CREATIONS = frozenset({TxType.CREATE_ORDER, TxType.CREATE_GROUPED_ORDERS})
 """Transactions that the account shows an order of once they are executed."""
@@ -52,6 +52,19 @@ def created_orders(tx: SignedTx) -> list[CreatedOrder]:
         for order in fields.get("Orders", [fields])
         if order["ClientOrderIndex"]
     ]
+
+
+class Shown(NamedTuple):
+    """What an account shows of some orders.
+
+    Attributes:
+        orders: those that it shows, live or ended.
+        is_whole: whether the others are nowhere; if not, the lists were not read
+            back, or do not reach back, to when they may have ended.
+    """
+
+    orders: set[CreatedOrder]
+    is_whole: bool
 
 
 class OrderSearch:
@@ -84,7 +97,7 @@ class OrderSearch:
             unix_s=way.unix_s,
         )
 
-    async def shown(self, orders: Mapping[CreatedOrder, int]) -> set[CreatedOrder]:
+    async def shown(self, orders: Mapping[CreatedOrder, int]) -> Shown:
         """Return which orders the account shows, live or ended.
 
         Args:
@@ -100,17 +113,19 @@ class OrderSearch:
             found |= _those_in(rows, orders)
         # Live ones first: an order that ends meanwhile is in the second list.
         fields: dict[str, Any] = {"limit": 100}
-        since_ms = min(orders.values(), default=None)
+        since_ms, count = min(orders.values(), default=None), 0
         for _ in range(MOST_PAGES):
             if len(found) == len(orders):
-                break
+                return Shown(found, is_whole=True)
             rows, cursor = await self._page(INACTIVE_ORDERS_PATH, fields)
             found |= _those_in(rows, orders)
-            changed = rows[-1].get("updated_at") if rows else None
-            if not cursor or reaches_back(changed, since_ms):
+            count += len(rows)
+            if is_all_read(rows, since_ms, count=count, has_more=bool(cursor)):
+                return Shown(found, is_whole=True)
+            if not cursor:
                 break
             fields["cursor"] = cursor
-        return found
+        return Shown(found, is_whole=len(found) == len(orders))
 
     async def live(
         self, markets: Iterable[int], numbers: set[int]
@@ -141,13 +156,15 @@ class OrderSearch:
         """
         found: set[int] = set()
         fields: dict[str, Any] = {"limit": 100}
+        count = 0
         for _ in range(MOST_PAGES):
             if found == numbers:
                 break
             rows, cursor = await self._page(INACTIVE_ORDERS_PATH, fields)
             found |= numbers & {row.get("client_order_index", 0) for row in rows}
-            changed = rows[-1].get("updated_at") if rows else None
-            if not cursor or reaches_back(changed, since_ms):
+            count += len(rows)
+            done = is_all_read(rows, since_ms, count=count, has_more=bool(cursor))
+            if done or not cursor:
                 break
             fields["cursor"] = cursor
         return found
@@ -186,7 +203,5 @@ def _those_in(
 
 def _is_older(made: object, since_ms: int) -> bool:
     """Whether an order was certainly made before; what is no time proves nothing."""
-    if not isinstance(made, int) or made <= 0:
-        return False
-    # Some answers tell it in seconds.
-    return (made if made >= LEAST_MS else made * 1000 + 999) < since_ms
+    last_ms = last_ms_of(made)
+    return last_ms is not None and last_ms < since_ms

@@ -21,7 +21,7 @@ from wrappy._core.lapses import (
     Lapses,
     has_no_reason,
 )
-from wrappy._core.receipts import reaches_back
+from wrappy._core.receipts import is_all_read
 from wrappy.errors import WrappyError
 from wrappy.protocol.intents import ModifyOrder
 
@@ -194,10 +194,11 @@ class LapseWatch:
         is_whole = await self._read_ended(due, seen)
         left = [lapse for lapse in due if self._lapses.is_open(lapse)]
         moved = len(left) < len(due)
-        asked, is_plain = 0, False
+        asked, is_plain, loop = 0, False, asyncio.get_running_loop()
         for lapse in left:
             misses, is_live = lapse.misses, lapse.number in live
-            is_nowhere = is_whole and lapse.number not in seen
+            is_unseen = lapse.number not in seen
+            is_nowhere = is_whole and is_unseen
             report = None
             creates = lapse.kind is LapseKind.CREATES
             # That no list has an order is the proof. The transaction tells a reason
@@ -209,6 +210,16 @@ class LapseWatch:
                 if not self._lapses.is_open(lapse):
                     continue
                 is_plain |= creates and has_no_reason(report)
+                # Lists that do not reach back any more leave the word to the hash.
+                is_nowhere = is_unseen and (
+                    is_whole
+                    or (
+                        has_no_reason(report)
+                        and self._lapses.is_long_over(
+                            lapse, loop.time(), self._unix_s() * 1000
+                        )
+                    )
+                )
             elif not is_proven:
                 continue
             end, words = self._lapses.looked(
@@ -231,15 +242,18 @@ class LapseWatch:
         loop = asyncio.get_running_loop()
         began_ms = self._lapses.began_ms(due, loop.time(), self._unix_s() * 1000)
         cursor: str | None = None
+        count = 0
         for _ in range(MOST_PAGES):
             sought = [lapse for lapse in due if lapse.number not in seen]
             if not sought:
                 return True
             rows, cursor = await self._account.ended_orders(cursor)
             seen |= self._note_rows(rows, sought, ended=True)
-            oldest = rows[-1].get("updated_at") if rows else None
-            if not cursor or reaches_back(oldest, began_ms):
+            count += len(rows)
+            if is_all_read(rows, began_ms, count=count, has_more=bool(cursor)):
                 return True
+            if not cursor:
+                break
         return False
 
     def _note_rows(

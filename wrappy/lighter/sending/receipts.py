@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from wrappy._core.order_states import OrderEvent
 from wrappy._core.receipts import (
     TransactionFate,
-    reaches_back,
+    is_all_read,
     reason_of,
     stage_of,
     verdict,
@@ -246,13 +246,16 @@ class Receipts:
     async def _is_nowhere(self, coi: int, queued_at_ms: int | None) -> bool:
         """Whether the ended orders were read far enough back, without this one."""
         cursor: str | None = None
+        count = 0
         for _ in range(MOST_PAGES):
             rows, cursor = await self._account.ended_orders(cursor)
             if self._found(coi, rows):
                 return False
-            oldest = rows[-1].get("updated_at") if rows else None
-            if not cursor or reaches_back(oldest, queued_at_ms):
+            count += len(rows)
+            if is_all_read(rows, queued_at_ms, count=count, has_more=bool(cursor)):
                 return True
+            if not cursor:
+                break
         return False
 
     def _found(self, coi: int, rows: Iterable[OrderDict]) -> bool:

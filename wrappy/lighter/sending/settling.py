@@ -298,6 +298,7 @@ class LaneSettler:
             await self._fence(move.nonces, case, way)
             return
         nonce = venue_ms = known = shown = None
+        is_whole = True
         try:
             if move.step is SettleStep.ASK_NONCE:
                 nonce = await way.next_nonce()
@@ -306,7 +307,7 @@ class LaneSettler:
             elif move.step is SettleStep.ASK_HASH:
                 known = await way.is_known(move.tx_hash)
             else:
-                shown = await self._shows(move.tx_hash, case, way)
+                shown, is_whole = await self._shows(move.tx_hash, case, way)
         except WrappyError as error:
             self._note(error, way)
         if move.step is SettleStep.ASK_NONCE:
@@ -316,18 +317,21 @@ class LaneSettler:
         elif move.step is SettleStep.ASK_HASH:
             state.hash_read(known=known)
         else:
-            state.orders_read(shown=shown)
+            state.orders_read(shown=shown, is_whole=is_whole)
 
-    async def _shows(self, tx_hash: str, case: _Case, way: Way) -> bool | None:
-        """Return whether the account shows what a transaction creates."""
+    async def _shows(
+        self, tx_hash: str, case: _Case, way: Way
+    ) -> tuple[bool | None, bool]:
+        """Return whether the account shows what a transaction creates, and would."""
         if self._search is None or self._search[0] is not way:
             self._search = way, OrderSearch.by(way)
         _, search = self._search
         if search is None:
-            return None
+            return None, False
         tx = next(tx for tx in case.batch.transactions if tx.tx_hash == tx_hash)
         wanted = dict.fromkeys(created_orders(tx), case.since_ms)
-        return bool(await search.shown(wanted))
+        found = await search.shown(wanted)
+        return bool(found.orders), found.is_whole
 
     async def _fence(self, nonces: range, case: _Case, way: Way) -> None:
         """Have harmless transactions take the nonces of a case."""
