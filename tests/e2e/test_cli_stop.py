@@ -121,7 +121,9 @@ async def test_a_stop_leaves_the_position_and_flatten_closes_it(
             await until(lambda: held(quiet_venue) == 1000)
             code, out, errors = await asked("stop", file, *arguments)
             assert code == 0, out + errors
-            assert (await bot.end())[0] == 0
+            ended, told, _ = await bot.end()
+            assert ended == 0
+            assert ("left as it is: 0.1000 ETH" in told) is bool(left)
         assert held(quiet_venue) == left
         assert resting(quiet_venue) == []
         if not arguments:

@@ -189,7 +189,7 @@ class Phantoms:
                 self.longest_s[one[1]] = max(self.longest_s[one[1]], lasts)
 
 
-def played(parameters, *rules, seed=3, until=None, meddle=None):
+def played(parameters, *rules, seed=3, until=None, meddle=None, calm_s=0.0):
     """Run the ladder among faults; return the ledger's judgement and the phantoms."""
     strategy = TrendLadder(parameters, symbols=["ETH"])
     phantoms = Phantoms()
@@ -221,9 +221,10 @@ def played(parameters, *rules, seed=3, until=None, meddle=None):
             watching = asyncio.ensure_future(phantoms.watch(strategy))
             if meddle is not None:
                 await meddle(exchange, config)
-            await asyncio.sleep(parameters.seconds - 10.0)
+            await asyncio.sleep(parameters.seconds - 10.0 - calm_s)
             for handle in armed:
                 exchange.faults.remove(handle)
+            await asyncio.sleep(calm_s)
             ends_us = exchange.ledger.events[-1].at_us
             watching.cancel()
             await engine.wait()
@@ -266,7 +267,7 @@ def test_a_short_ladder_is_covered_as_well():
 
 def test_a_take_profit_that_was_accepted_and_is_not_there_does_not_count_for_long():
     tuned = LadderParameters(seconds=600.0)
-    found, phantoms, _ = played(tuned, NEVER_THERE)
+    found, phantoms, _ = played(tuned, NEVER_THERE, calm_s=LIFE_S + LOOKS_S)
     assert found.faults["silent_drop"] > 3
     assert found.excess == 0
     assert phantoms.longest_s[True] < tuned.verify_s + tuned.cycle_s

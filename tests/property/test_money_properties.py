@@ -154,6 +154,14 @@ class Money(RuleBasedStateMachine):
     def move(self, market, step, base):
         self.quote(market, step, base)
 
+    @rule(owner=users, market=indices, moves=st.sampled_from((9, 25)))
+    def slide(self, owner, market, moves):
+        """Against somebody, by so little at a time that no threshold is jumped over."""
+        size = self.accounts[owner].ledger.size(market)
+        for _ in range(moves):
+            if size and self.accounts[owner].ledger.size(market) == size:
+                self.quote(market, -3 if size > 0 else 3)
+
     @rule(minutes=st.sampled_from((1, 17, 60, 180)))
     def wait(self, minutes):
         self.now_us += minutes * 60_000_000
@@ -222,7 +230,7 @@ class Money(RuleBasedStateMachine):
 def test_money_is_conserved_and_nobody_in_trouble_is_forgotten():
     run_until_reached(
         Money,
-        settings(max_examples=200, stateful_step_count=50, deadline=None),
+        settings(max_examples=100, stateful_step_count=50, deadline=None),
         seen=reach,
         reached=("partial", "deleverage", "isolated", "funding", "canceled"),
         at_random=False,

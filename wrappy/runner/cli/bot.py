@@ -17,7 +17,7 @@ from wrappy.runner.risk.flattening import flatten
 from wrappy.runner.risk.guard import AccountGuard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from wrappy.runner.cli.stop_signals import StopSignals
     from wrappy.runner.risk.flattening import FlattenReport
@@ -174,13 +174,12 @@ class Bot:
             self._why = "the end of its strategies"
 
     async def _end(self, world: World, engine: TradingEngine) -> tuple[int, str]:
-        resting = len(engine.get_status()["orders"])
-        uptime = engine.get_status()["uptime"]
+        last = engine.get_status()
         report = await engine.stop()
         flat = None
         if self._flatten and not world.is_dry:
             flat = await flatten(world, self.symbols)
-        words = self._clean(_in_words(self._why, uptime, resting, report, flat))
+        words = self._clean(_in_words(self._why, last, report, flat))
         self._tell(words)
         logger.info("%s", words, extra={"told": True})
         clean = report.is_clean and not report.crashed
@@ -241,12 +240,12 @@ async def watched(
 
 def _in_words(
     why: str,
-    uptime: float,
-    resting: int,
+    last: Mapping[str, Any],
     report: StopReport,
     flat: FlattenReport | None,
 ) -> str:
-    words = [f"stopped by {why} after {uptime:.0f} s"]
+    resting = len(last["orders"])
+    words = [f"stopped by {why} after {last['uptime']:.0f} s"]
     left = sum(len(numbers) for numbers in report.left.values())
     if left:
         words.append(
@@ -264,7 +263,10 @@ def _in_words(
         f"{name} crashed: {type(error).__name__}: {error}"
         for name, error in report.crashed.items()
     ]
+    held = [f"{size} {symbol}" for symbol, size in last["positions"].items() if size]
     if flat is not None:
         words.append(f"flattened: {flat}")
+    elif held:
+        words.append(f"left as it is: {', '.join(held)}")
     words.append(f"took {report.took_s:.1f} s")
     return "; ".join(words)
