@@ -61,7 +61,6 @@ class MeanReversion(Strategy[MeanReversionParameters]):
         """Decide at the close of every candle."""
         tuned = self.parameters
         score = ZScore(tuned.lookback)
-        entry: float | None = None
         # What is over is only learned from: its prices cannot be had any more.
         for candle in await ctx.history(tuned.resolution, tuned.lookback):
             score.update(float(candle.close))
@@ -71,16 +70,25 @@ class MeanReversion(Strategy[MeanReversionParameters]):
             if z is None:
                 continue
             held = ctx.position()
-            target = self.decide(z, close, held, entry)
+            target = self.decide(z, close, held, self.entry(ctx))
             if target == held:
                 continue
             ctx.log.info("z %.2f at %s: from %s to %s", z, candle.close, held, target)
             try:
-                now_held = await go_to_position(ctx, target)
+                await go_to_position(ctx, target)
             except NOT_NOW as error:
                 ctx.log.warning("left for the next candle: %s", error)
-                continue
-            entry = close if now_held else None
+
+    def entry(self, ctx: Context) -> float | None:
+        """Return the price at which the position was opened, None when there is none.
+
+        The exchange knows it after a restart too, and when an order that nobody had an
+        answer to was filled after all.
+        """
+        held = ctx.ws.positions.get(ctx.symbols[0])
+        if held is None or not held.average_entry_price:
+            return None
+        return float(held.average_entry_price)
 
     def decide(
         self, z: float, close: float, held: Decimal, entry: float | None

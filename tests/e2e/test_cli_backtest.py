@@ -155,6 +155,26 @@ def test_a_quick_backtest_runs_once(here, capsys):
     assert "Look-ahead" not in told
 
 
+def test_results_that_cannot_be_written_are_one_line_after_the_figures(here, capsys):
+    (here / "gone.json").symlink_to(here / "no" / "r.json")
+    quick = ("--days", "1", "--quick")
+    assert called("backtest", "mine.py:Turning", *quick, "--output", "gone.json") == 2
+    told = capsys.readouterr()
+    assert "Ledger hash" in told.out
+    assert told.err == (
+        "wrappy: gone.json: cannot be written: No such file or directory\n"
+    )
+
+
+def test_a_page_of_a_sweep_that_cannot_be_written_is_one_line_too(here, capsys):
+    (here / "gone.html").symlink_to(here / "no" / "r.html")
+    quick = ("--days", "1", "--workers", "1", "--report", "gone.html")
+    assert called(*SWEEP, *OVER, *quick) == 2
+    told = capsys.readouterr()
+    assert "2 trials" in told.out
+    assert "wrappy: gone.html: cannot be written: No such file" in told.err
+
+
 def test_a_strategy_that_sees_the_future_is_told_of(here, capsys):
     assert called("backtest", "mine.py:Peeking", "--days", "2") == 0
     assert "Look-ahead: FAILED" in capsys.readouterr().out
@@ -222,10 +242,14 @@ OVER = ("--over", "every=20:40:20")
         ((*TURNING, "--set", "=3"), "--set: '=3' is no NAME=VALUE"),
         ((*TURNING, "--set", "every=3", "--set", "every=4"), "every: is given twice"),
         ((*TURNING, "--days", "0"), "--days: 0 is below 1"),
+        ((*TURNING, "--resolution", "1m"), "are 1m apart; leave the resolution out"),
         ((*TURNING, "--capital", "much"), "--capital: 'much' is not a number"),
         ((*TURNING, "--capital", "-5"), "--capital: "),
         ((*TURNING, "--seed", "-1"), "--seed: -1 is outside"),
         ((*TURNING, "--report", "no/such/r.html"), "there is no folder no/such"),
+        ((*TURNING, "--report", "."), ".: is a folder; name a file in it"),
+        ((*TURNING, "--charts", "mine.py"), "--charts: mine.py is no folder"),
+        ((*TURNING, "--output", "."), ".: is a folder; name a file in it"),
         (("backtest", "mine.py:Both"), "--candles: one file for ETH, BTC"),
         (SWEEP, "--over: nothing varies"),
         ((*SWEEP, "--over", "every"), "--over: 'every' is no NAME=VALUE"),

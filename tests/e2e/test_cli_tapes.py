@@ -218,6 +218,24 @@ def test_a_backtest_of_two_markets_on_candles(here, capsys):
     assert any("from BTC.csv" in words for words in data)
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ((), "data: the candles are not of the same time: those of ETH end at 2023-11"),
+        (("--days", "2"), "--candles: there are no candles of ETH in the last 2 days"),
+    ],
+)
+def test_candles_of_different_times_are_refused(here, capsys, more, words):
+    head, *rows = (here / "BTC.csv").read_text().splitlines()
+    later = [f"{int(row[:13]) + 864_000_000}{row[13:]}" for row in rows]
+    (here / "late.csv").write_text("\n".join([head, *later]))
+    files = ("--candles", "ETH=ETH.csv", "--candles", "BTC=late.csv")
+    assert main(["backtest", "mine.py:Turning", *BOTH, *files, *more]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+
+
 def settings_of(here, section, *, symbols='["ETH", "BTC"]', use="mine.py:Buying"):
     text = (
         f'[[strategies]]\nuse = "{use}"\nsymbols = {symbols}\n[backtest]\n{section}\n'

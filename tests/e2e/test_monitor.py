@@ -223,6 +223,24 @@ async def test_no_key_is_shown_even_if_a_strategy_says_it(
             assert not any(one.api_key_private_key in text for text in everything)
 
 
+async def test_a_position_has_a_worth_though_no_strategy_streams_a_price(
+    venue, engine_at, eventually
+):
+    assert RestAndTake.market_data == "none"
+    guard = AccountGuard(RiskLimits(max_open_orders=5))
+    engine = engine_at(venue, RestAndTake(), guard=guard)
+
+    def worth():
+        return seen.watch.latest.risk["exposure"]["ETH"]["notional"]
+
+    async with working(engine) as seen:
+        look = seen.watch
+        await eventually(lambda: look.latest.positions and worth())
+        await eventually(lambda: look.latest.figures.live_orders == {"open": 1})
+        assert worth() > 0
+        assert guard.get_risk_status()["exposure"]["ETH"]["notional"] is None
+
+
 async def test_metrics_can_be_read_by_prometheus(venue, engine_at, eventually):
     parser = pytest.importorskip("prometheus_client.parser")
     guard = AccountGuard(RiskLimits(max_open_orders=5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from wrappy.lighter.config import ApiKeyConfig, DealerConfig
 from wrappy.runner.engine.engine import TradingEngine
@@ -68,6 +69,13 @@ def test_candles_come_one_after_the_other_once_each_has_ended():
     for now_s, candle in told[2:]:
         late_ms = now_s * 1_000 - candle.start_ms - MINUTE_MS
         assert 0 <= late_ms < 2_000
+
+
+def test_whoever_waits_for_the_first_candle_is_told_how_long(caplog):
+    with caplog.at_level(logging.INFO, logger="wrappy.candles"):
+        followed(3)
+    (told,) = (one.getMessage() for one in caplog.records if "waiting" in one.message)
+    assert told == "ETH: waiting for candles of 1m; the first is over in 40 s"
 
 
 def test_candles_of_an_outage_are_told_after_it():

@@ -160,10 +160,15 @@ class Lapses:
         return max(earliest, self._rests_until)
 
     def wants_clock(self, now: float, unix_ms: float) -> bool:
-        """Whether something is over by our clock, and not yet by the exchange's."""
+        """Whether something is over by our clock, and not yet by the exchange's.
+
+        Also when ours is so late that it would do alone, as after a sleep of the
+        machine: it counts where the exchange does not tell, not where nobody asked.
+        """
+        is_told = self._clock.least_ms(now) is not None
         return any(
             unix_ms >= lapse.due_ms + GRACE_MS + SLACK_MS
-            and not self._is_over(lapse, now, unix_ms)
+            and not (is_told and self._is_over(lapse, now, unix_ms))
             for lapse in self._all()
         )
 
@@ -179,6 +184,10 @@ class Lapses:
     def is_long_over(self, lapse: Lapse, now: float, unix_ms: float) -> bool:
         """Whether the read by hash cannot lag behind it any more."""
         return self._clock.is_over(lapse.ends_ms + HASH_LAG_MS, now, unix_ms)
+
+    def changes(self, number: int) -> bool:
+        """Whether an order has a change that is waited for."""
+        return any(one.kind is LapseKind.CHANGES for one in self._open.get(number, ()))
 
     def is_open(self, lapse: Lapse) -> bool:
         """Whether one is still waited for."""
@@ -207,6 +216,7 @@ class Lapses:
         *,
         is_live: bool,
         is_nowhere: bool,
+        is_past: bool = False,
     ) -> tuple[LapseEnd, str]:
         """Take what a look made after its time was over has told of one.
 
@@ -216,6 +226,7 @@ class Lapses:
             is_live: a list of live orders has the order.
             is_nowhere: no list has it, and they were read far enough back; or they
                 do not reach back to it, and its hash is unknown for long enough.
+            is_past: no list has it, and they do not reach back to it.
 
         Returns:
             What that proves, and the words for it if it is dead.
@@ -227,12 +238,14 @@ class Lapses:
         executed = fate is TransactionFate.EXECUTED
         if executed and lapse.kind is LapseKind.CHANGES:
             return self._end(lapse, LapseEnd.DONE)
-        if not (is_nowhere or (is_live and not creates)):
+        # What was carried out and is on no list that could tell how it ended.
+        is_lost = is_past and executed
+        if not (is_nowhere or is_lost or (is_live and not creates)):
             return LapseEnd.OPEN, ""
         lapse.misses += 1
         if lapse.misses < LOOKS_TO_PROVE:
             return LapseEnd.OPEN, ""
-        if not creates:
+        if is_lost or not creates:
             # An order that no list has is over, and so is what was to be done to it.
             is_dead = is_live and not executed
             end = LapseEnd.DEAD if is_dead else LapseEnd.DONE

@@ -255,7 +255,12 @@ class Recovery:
         self._conclude(doubt)
 
     def orders_read(
-        self, tx_hashes: Iterable[str], shown: Container[str], *, unix_ms: int
+        self,
+        tx_hashes: Iterable[str],
+        shown: Container[str],
+        *,
+        unix_ms: int,
+        is_whole: bool = True,
     ) -> None:
         """Note a look for orders that succeeded.
 
@@ -263,6 +268,9 @@ class Recovery:
             tx_hashes: whose orders were looked for.
             shown: which of them the account shows an order of.
             unix_ms: the exchange's clock when the question left, or an earlier time.
+            is_whole: whether the ended orders were read back to the oldest of them.
+                The exchange does not keep all; what it has let go of leaves the word
+                to the hash.
         """
         for tx_hash in tx_hashes:
             doubt = self._doubts.get(tx_hash)
@@ -270,7 +278,11 @@ class Recovery:
                 continue
             if tx_hash in shown:
                 self.hash_known(tx_hash, SendStage.ACCEPTED)
-            elif doubt.is_unknown and _is_expired(doubt.send, unix_ms):
+            elif (
+                doubt.is_unknown
+                and _is_expired(doubt.send, unix_ms)
+                and (is_whole or self._is_proven_by_hash(doubt))
+            ):
                 self._end(doubt.send, SendStage.DEAD)
             else:
                 self._linger(doubt.send)
@@ -324,12 +336,16 @@ class Recovery:
         if doubt.send.creates:
             return  # its orders are looked for first
         passed = self._has_passed(doubt.send)
-        if doubt.is_unknown and (
-            doubt.is_unknown_still if passed else doubt.is_counted_out
-        ):
+        if doubt.is_unknown and self._is_proven_by_hash(doubt):
             self._end(doubt.send, SendStage.DEAD)
         elif passed and (doubt.is_unknown or doubt.is_missed_twice):
             self._linger(doubt.send)
+
+    def _is_proven_by_hash(self, doubt: _Doubt) -> bool:
+        """Whether no lag can hide it from the reads of its hash and of the counter."""
+        if self._has_passed(doubt.send):
+            return doubt.is_unknown_still
+        return doubt.is_counted_out
 
     def _search(self, doubts: Sequence[_Doubt]) -> AskOrders | None:
         sought = tuple(d.send.tx_hash for d in doubts if self._is_sought(d))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -80,3 +81,31 @@ class DoubtfulTx(NamedTuple):
     nonce: int
     expired_at_ms: int
     creates: bool = False
+
+
+@dataclass(slots=True)
+class Doubt:
+    """What is known of a transaction in doubt.
+
+    Attributes:
+        tx: the transaction.
+        verdict: what became of it, None while nothing is proven.
+        is_unknown: a read made after its time was over does not know its hash.
+        is_unknown_still: nor does one that the lag of such reads cannot explain.
+        is_counted_out: when its time was over, the counter had not come to its nonce.
+        is_nowhere: since then the account shows no order of it.
+        is_past_lists: since then the account's lists do not reach back to it.
+    """
+
+    tx: DoubtfulTx
+    verdict: SettledAs | None = None
+    is_unknown: bool = False
+    is_unknown_still: bool = False
+    is_counted_out: bool = False
+    is_nowhere: bool = False
+    is_past_lists: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is proven yet."""
+        return self.verdict is None

@@ -21,12 +21,17 @@ and nothing has happened to what they did.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wrappy._core.backoff import Backoff
 from wrappy._core.outcomes import UNKNOWN, NonceFate, SendOutcome
-from wrappy._core.settle_steps import DoubtfulTx, SettledAs, SettleMove, SettleStep
+from wrappy._core.settle_steps import (
+    Doubt,
+    DoubtfulTx,
+    SettledAs,
+    SettleMove,
+    SettleStep,
+)
 from wrappy._core.venue_clock import ALONE_MS, GRACE_MS, SLACK_MS, VenueClock
 
 if TYPE_CHECKING:
@@ -63,23 +68,6 @@ FENCE_AFTER_S = 3.0
 """So long copies may stay without an answer before their nonces are fenced."""
 
 
-@dataclass(slots=True)
-class _Doubt:
-    tx: DoubtfulTx
-    verdict: SettledAs | None = None
-    # What reads that were made after its time was over have told.
-    is_unknown: bool = False
-    is_unknown_still: bool = False  # also by one that the lag cannot explain
-    is_counted_out: bool = False  # the counter had not come to its nonce
-    is_nowhere: bool = False  # the account shows no order of it
-    is_past_lists: bool = False  # its lists do not reach back to it any more
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nothing is proven yet."""
-        return self.verdict is None
-
-
 class Settlement:
     """The doubt about one batch. Performs no I/O.
 
@@ -93,8 +81,8 @@ class Settlement:
         Args:
             transactions: one batch, in nonce order.
         """
-        self._doubts = [_Doubt(tx) for tx in transactions]
-        self._fences: list[_Doubt] = []
+        self._doubts = [Doubt(tx) for tx in transactions]
+        self._fences: list[Doubt] = []
         self._can_fence = True
         self._began = math.inf
         # What this round has brought: the copy's answer, a read of the counter, and
@@ -213,7 +201,7 @@ class Settlement:
         """
         if verdict.outcome in (SendOutcome.ACCEPTED, SendOutcome.UNKNOWN):
             old = {doubt.tx.tx_hash for doubt in self._fences}
-            self._fences += [_Doubt(tx) for tx in fence if tx.tx_hash not in old]
+            self._fences += [Doubt(tx) for tx in fence if tx.tx_hash not in old]
         if verdict.outcome is SendOutcome.ACCEPTED:
             hashes = {tx.tx_hash for tx in fence}
             for doubt in self._fences:
@@ -274,36 +262,32 @@ class Settlement:
         if shown:
             self._took(doubt)
         elif shown is not None and doubt.tx.tx_hash in self._over:
-            if is_whole:
-                doubt.is_nowhere = True
-            else:
-                doubt.is_past_lists = True
+            doubt.is_nowhere |= is_whole
+            doubt.is_past_lists |= not is_whole
             self._conclude(doubt)
 
-    def _conclude(self, doubt: _Doubt) -> None:
+    def _conclude(self, doubt: Doubt) -> None:
         """Take for dead what all reads after its time was over have not shown."""
         if not self._is_missed(doubt):
             return
         passed = self._passed(doubt)
+        is_proven = doubt.is_nowhere
         if self._is_hash_alone(doubt):
-            # That lags.
-            is_proven = doubt.is_unknown_still or not passed
-        else:
-            is_proven = doubt.is_nowhere
+            is_proven = doubt.is_unknown_still or not passed  # that lags
         if is_proven:
             doubt.verdict = SettledAs.PASSED if passed else SettledAs.EXPIRED
 
-    def _is_hash_alone(self, doubt: _Doubt) -> bool:
+    def _is_hash_alone(self, doubt: Doubt) -> bool:
         """Whether nothing but the hash can tell of it: it leaves no order to find."""
         if not doubt.tx.creates:
             return True
         return doubt.is_past_lists and not doubt.is_nowhere
 
-    def _is_missed(self, doubt: _Doubt) -> bool:
+    def _is_missed(self, doubt: Doubt) -> bool:
         """Whether its time is over, and neither hash nor counter tell of it."""
         return doubt.is_unknown and (doubt.is_counted_out or self._passed(doubt))
 
-    def _is_idle(self, doubt: _Doubt) -> bool:
+    def _is_idle(self, doubt: Doubt) -> bool:
         """Whether it cannot take its nonce any more.
 
         A counter that lags behind, read when the time was over, does no harm: what
@@ -311,7 +295,7 @@ class Settlement:
         """
         return self._passed(doubt) or doubt.is_counted_out
 
-    def _took(self, doubt: _Doubt) -> None:
+    def _took(self, doubt: Doubt) -> None:
         """Note that the exchange has it: nothing else has its nonce."""
         doubt.verdict = SettledAs.ACCEPTED
         is_fence = any(doubt is fence for fence in self._fences)
@@ -326,7 +310,7 @@ class Settlement:
                 if is_rival and other.verdict is not SettledAs.ACCEPTED:
                     other.verdict = verdict
 
-    def _undecided(self) -> list[_Doubt]:
+    def _undecided(self) -> list[Doubt]:
         """Return what is in doubt, fences included: they may take a nonce later."""
         return [doubt for doubt in [*self._doubts, *self._fences] if doubt.is_open]
 
@@ -364,7 +348,9 @@ class Settlement:
             takeable = self.holds and self._can_be_taken(self._doubts, unix_ms)
             return takeable and not is_fenced
         if move.step is SettleStep.ASK_CLOCK:
-            proven = self._expired(now, unix_ms)
+            # Where nobody has asked yet, ours may have jumped.
+            is_told = self._clock.least_ms(now) is not None
+            proven = self._expired(now, unix_ms) if is_told else ()
             return any(
                 unix_ms >= doubt.tx.expired_at_ms + GRACE_MS + SLACK_MS
                 and doubt.tx.tx_hash not in proven
@@ -379,7 +365,7 @@ class Settlement:
             return doubt.is_open and self._is_idle(doubt)
         return doubt.is_open and not self._needs_no_look(doubt, now, unix_ms)
 
-    def _needs_no_look(self, doubt: _Doubt, now: float, unix_ms: float) -> bool:
+    def _needs_no_look(self, doubt: Doubt, now: float, unix_ms: float) -> bool:
         """Whether a look at the first of its batch tells as much, for now.
 
         A batch is taken as a whole. Once the counter has moved, a part of it is
@@ -420,15 +406,15 @@ class Settlement:
         is_lost = self._copy.outcome is SendOutcome.UNKNOWN
         return is_lost and now - self._began >= FENCE_AFTER_S
 
-    def _can_land(self, doubt: _Doubt) -> bool:
+    def _can_land(self, doubt: Doubt) -> bool:
         return doubt.is_open and not self._is_idle(doubt)
 
-    def _can_be_taken(self, doubts: Iterable[_Doubt], unix_ms: float) -> bool:
+    def _can_be_taken(self, doubts: Iterable[Doubt], unix_ms: float) -> bool:
         return not any(
             self._passed(doubt) or unix_ms > doubt.tx.expired_at_ms for doubt in doubts
         )
 
-    def _passed(self, doubt: _Doubt) -> bool:
+    def _passed(self, doubt: Doubt) -> bool:
         return self._venue_next is not None and self._venue_next > doubt.tx.nonce
 
     def _expired(self, now: float, unix_ms: float, ago_ms: int = 0) -> set[str]:
@@ -458,6 +444,6 @@ class Settlement:
                 until = min(until, now + SECOND_LOOK_S)
         return until
 
-    def _doubt(self, tx_hash: str) -> _Doubt:
+    def _doubt(self, tx_hash: str) -> Doubt:
         both = (*self._doubts, *self._fences)
         return next(doubt for doubt in both if doubt.tx.tx_hash == tx_hash)

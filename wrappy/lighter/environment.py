@@ -105,9 +105,10 @@ class Environment:
         chance: a number in 0 <= u < 1, for the length of pauses.
         order_numbers: makes the source of client order indices, given the settings'
             `state_dir`.
-        keeps_alive: whether streams ping, take a silent one for broken, and renew the
-            tokens of private channels; where connections neither idle away nor break
-            unseen, and channels outlive tokens, they need not.
+        keeps_alive: whether streams ping, take a silent one for broken and its books
+            for stale, and renew the tokens of private channels; where connections
+            neither idle away nor break unseen, and channels outlive tokens, they need
+            not.
         keeps_files: whether dealers write journals and hold key locks; where nothing
             outlives the run, and nobody else can send, they need neither.
     """

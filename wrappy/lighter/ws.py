@@ -15,7 +15,7 @@ from wrappy.lighter.config import DealerConfig, complete_address, load_config
 from wrappy.lighter.environment import NATIVE
 from wrappy.lighter.link import acquire_link, release_link
 from wrappy.lighter.logs import as_sink
-from wrappy.lighter.streaming.book_feed import BookFeed, BookView
+from wrappy.lighter.streaming.book_feed import MAX_AGE_S, BookFeed, BookView
 from wrappy.lighter.streaming.hub import acquire_hub, release_hub
 from wrappy.lighter.streaming.loop_watch import acquire_watch, release_watch
 from wrappy.lighter.streaming.membership import Membership
@@ -352,6 +352,8 @@ class WsInfo(Overlay):
 
     async def _subscribe(self, wishes: _Wishes) -> None:
         part, log = self._part, as_sink(wishes.logger, "wrappy.ws")
+        # Nothing follows from silence where no connection gives signs of life.
+        oldest_s = MAX_AGE_S if wishes.environment.keeps_alive else None
         for symbol, market in self._markets.items():
             index = market.market_id
             if wishes.market_data != "none":
@@ -361,7 +363,7 @@ class WsInfo(Overlay):
             if self._with_book:
                 self._books[symbol] = part.subscribe(
                     f"order_book/{index}",
-                    partial(self._book_feed, market, log),
+                    partial(self._book_feed, market, log, oldest_s),
                     private=False,
                 )
         if self._hub.account is not None:
@@ -386,7 +388,9 @@ class WsInfo(Overlay):
                 self._order_dish(what, symbol)
         await self.ready(wishes.ready_timeout_s)
 
-    def _book_feed(self, market: Market, log: LogSink, tell: Tell) -> BookFeed:
+    def _book_feed(
+        self, market: Market, log: LogSink, oldest_s: float | None, tell: Tell
+    ) -> BookFeed:
         hub = self._hub
         return BookFeed(
             market,
@@ -394,6 +398,7 @@ class WsInfo(Overlay):
             log,
             clock=asyncio.get_running_loop().time,
             heard_at=lambda: hub.heard_at,
+            max_age_s=oldest_s,
         )
 
 

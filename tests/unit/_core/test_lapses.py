@@ -215,6 +215,26 @@ def test_of_an_order_that_no_list_has_nothing_more_is_expected(kind):
     assert judge(waiting(one), one, None, looks=2) == (LapseEnd.DONE, "")
 
 
+@pytest.mark.parametrize("kind", [CREATES, CANCELS])
+def test_what_was_carried_out_beyond_the_lists_is_not_looked_for_for_ever(kind):
+    one = lapse(kind=kind)
+    state = waiting(one)
+    past = {"is_live": False, "is_nowhere": False, "is_past": True}
+    assert state.looked(one, None, **past) == OPEN
+    assert state.looked(one, report(EXECUTED), **past) == OPEN
+    assert state.looked(one, report(EXECUTED), **past) == (LapseEnd.DONE, "")
+    assert not state.is_open(one)
+
+
+def test_our_clock_does_not_count_alone_where_nobody_asked_for_the_exchanges():
+    state = waiting(lapse())
+    asleep_s = 3_600.0
+    assert state.due(1.0, unix_ms(asleep_s))
+    assert state.wants_clock(1.0, unix_ms(asleep_s))
+    state.clock_read(EPOCH_MS + 1_000, 1.0, unix_ms(asleep_s))
+    assert state.due(1.0, unix_ms(asleep_s)) == []
+
+
 def test_an_executed_cancel_is_no_dead_one_however_long_lists_lag():
     one = lapse(kind=CANCELS)
     end = judge(waiting(one), one, EXECUTED, is_live=True, is_nowhere=False, looks=2)

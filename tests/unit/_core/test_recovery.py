@@ -111,6 +111,32 @@ def test_what_creates_nothing_is_dead_only_when_no_lag_can_hide_it(later_ms):
     assert len(machine.lingering) == (not later_ms)
 
 
+@pytest.mark.parametrize(
+    ("venue_next", "later_ms", "is_dead"),
+    [(5, 0, True), (6, 0, False), (6, HASH_LAG_MS, True)],
+)
+def test_lists_that_do_not_reach_back_leave_the_word_to_the_hash(
+    venue_next, later_ms, is_dead
+):
+    machine, now_ms = recovery(send(5, expired_at_ms=0, creates=True)), PAST_MS
+    assert machine.step(0.0, now_ms) == AskNonce()
+    machine.nonce_read(venue_next)
+    unknown(machine, "old5", unix_ms=now_ms + later_ms)
+    assert machine.step(0.0, now_ms) == AskOrders(("old5",))
+    machine.orders_read(["old5"], (), unix_ms=now_ms, is_whole=False)
+    assert machine.step(0.0, now_ms) is None, "it does not ask for ever"
+    assert machine.take_settled() == ({"old5": SendStage.DEAD} if is_dead else {})
+    assert len(machine.lingering) == (not is_dead)
+
+
+def test_a_list_that_does_not_reach_back_tells_of_what_it_shows():
+    machine = recovery(send(5, expired_at_ms=0, creates=True))
+    machine.nonce_read(6)
+    unknown(machine, "old5", unix_ms=PAST_MS + HASH_LAG_MS)
+    machine.orders_read(["old5"], {"old5"}, unix_ms=PAST_MS, is_whole=False)
+    assert machine.take_settled() == {"old5": SendStage.ACCEPTED}
+
+
 def test_a_look_for_orders_before_the_expiry_lets_them_linger():
     machine = recovery(send(5, expired_at_ms=0, creates=True))
     machine.nonce_read(6)

@@ -588,3 +588,11 @@ def test_a_new_fence_that_is_accepted_buries_an_old_one_in_doubt():
         "f5": SettledAs.PASSED,
         "g5": SettledAs.ACCEPTED,
     }
+
+
+def test_a_clock_of_ours_that_has_jumped_kills_nothing_before_the_exchanges_is_asked():
+    desk = Desk(creates=True)
+    desk.skew_ms = 3_600_000
+    desk.round(nonce=5, clock="told", known={"h0": False}, shown=False)
+    assert SettleStep.ASK_CLOCK in desk.steps
+    assert desk.state.verdicts == {}

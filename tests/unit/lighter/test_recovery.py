@@ -426,6 +426,19 @@ async def test_the_ended_orders_are_read_to_a_limit(script, restart, quick):
     assert script.asked.count(INACTIVE) == order_search.MOST_PAGES
 
 
+async def test_it_starts_though_the_ended_orders_do_not_reach_back(
+    script, restart, lane
+):
+    # Another of the account's bots has gone on trading.
+    rows = [{"client_order_index": n, "updated_at": NOW_MS} for n in range(1, 101)]
+    script.tell(INACTIVE, {"orders": rows, "next_cursor": "more"})
+    script.tell(NONCE, {"nonce": 6})
+    found = await restart(row(5, 777, expired_at_ms=NOW_MS - 3_600_000))
+    assert found.lingering == 0
+    assert stage(lane, "old-5") is SendStage.DEAD
+    assert script.asked.count(INACTIVE) == order_search.MOST_PAGES
+
+
 async def test_a_refused_token_is_made_anew(script, restart):
     script.tell(
         ACTIVE,

@@ -181,6 +181,11 @@ def test_what_limits_do_not_allow_is_counted():
             None,
             "of one length",
         ),
+        (
+            [data_of(still(3)), data_of(still(9)[5:], "BTC")],
+            None,
+            "those of ETH end at .*, and trading begins at ",
+        ),
         (data_of(still(3)), BacktestSettings(warm_up=3), "warm_up: 3 candles"),
         (data_of(still(3), "BTC"), None, "trades ETH"),
     ],
@@ -212,6 +217,22 @@ def test_candles_that_overlap_are_refused():
         data_of([])
 
 
+class Reads(Strategy[Plan]):
+    """Reads the book every second."""
+
+    market_data = "book"
+
+    async def run(self, ctx):
+        while True:
+            await ctx.sleep(1)
+            assert ctx.ws.book().mid_price is not None
+
+
+def test_a_book_in_which_nothing_happens_for_minutes_is_not_stale():
+    rows = [row(at, "3000 3000 3000 3000", length_ms=5 * MINUTE_MS) for at in range(4)]
+    assert run_backtest(Reads, CandleData("ETH", "5m", rows)).crashed is None
+
+
 class Bids(Strategy[Plan]):
     """Rests one order at 2990."""
 
@@ -236,6 +257,35 @@ def test_the_table_of_fill_models_shows_what_a_touch_is_worth(executor):
     assert fills["filled on touch"] == 1
     assert "latency x5" in sensitivity_text(told)
     assert len(told) == 6
+
+
+def test_the_table_of_fill_models_fits_a_terminal():
+    rows = sensitivity(Bids, data_of(still(8)))
+    large = replace(
+        rows[0],
+        total_return=-0.99999,
+        sharpe=-12.34,
+        fills=123_456,
+        fees=Decimal(10**5),
+    )
+    lines = sensitivity_text([*rows, large]).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_a_row_whose_strategy_crashed_says_why():
+    class Trips(Bids):
+        async def run(self, _ctx):
+            words = "nothing was\nfound, though it was looked for all over the place"
+            raise LookupError(words)
+
+    rows = sensitivity(Trips, data_of(still(8)))
+    assert rows[0].reason.startswith("LookupError: nothing was\nfound")
+    line = sensitivity_text(rows).splitlines()[1]
+    assert line.startswith("as set  ")
+    assert "crashed: LookupError: nothing was found" in line
+    assert "%" not in line
+    assert (len(line), line[-3:]) == (80, "...")
 
 
 def test_candles_still_growing_are_told_as_over_when_their_time_is():

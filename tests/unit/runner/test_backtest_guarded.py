@@ -27,13 +27,13 @@ WIDE = RiskLimits(
 )
 
 
-def candles(closes, begin_ms=MIDNIGHT_MS):
+def candles(closes, begin_ms=MIDNIGHT_MS, length_ms=MINUTE_MS):
     """Return candles that go straight from one close to the next."""
     rows = []
     for number, (first, last) in enumerate(itertools.pairwise(closes)):
         rows.append(
             Candle(
-                begin_ms + number * MINUTE_MS,
+                begin_ms + number * length_ms,
                 Decimal(first),
                 Decimal(max(first, last)),
                 Decimal(min(first, last)),
@@ -49,6 +49,7 @@ def candles(closes, begin_ms=MIDNIGHT_MS):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
+    resolution: str = "1m"
     targets: tuple[tuple[int, Decimal], ...] = ()
     rests: tuple[tuple[int, Decimal, Decimal], ...] = ()
 
@@ -61,7 +62,7 @@ class Planned(Strategy[Plan]):
         rests = {at: (price, size) for at, price, size in self.parameters.rests}
         self.denied = {}
         number = 0
-        async for _ in ctx.candles("1m"):
+        async for _ in ctx.candles(self.parameters.resolution):
             number += 1
             try:
                 if number in targets:
@@ -73,15 +74,17 @@ class Planned(Strategy[Plan]):
                 self.denied[number] = str(error)
 
 
-def played(data, limits, targets=(), rests=()):
+def played(data, limits, targets=(), rests=(), **assumed):
     """Return a run and its strategy."""
     strategy = Planned(
         Plan(
+            resolution=data.resolution,
             targets=tuple((at, Decimal(size)) for at, size in targets),
             rests=tuple((at, Decimal(p), Decimal(s)) for at, p, s in rests),
         )
     )
-    run = run_backtest(lambda: strategy, data, BacktestSettings(limits=limits))
+    settings = BacktestSettings(limits=limits, **assumed)
+    run = run_backtest(lambda: strategy, data, settings)
     assert run.crashed is None
     return run, strategy
 
@@ -96,6 +99,24 @@ def test_a_guard_whose_limits_are_not_reached_changes_nothing():
     assert len(free.fills) == 4
     assert guarded.fills == free.fills
     assert guarded.results.end_capital == free.results.end_capital
+
+
+def test_trades_are_looked_for_although_the_strategy_reads_none():
+    data = candles([3_000 + at % 7 for at in range(30)])
+    limits = RiskLimits(max_trades_age_s=60)
+    assert Planned.market_data == "none"
+    run, strategy = played(data, limits, [(5, 1), (20, 0)])
+    assert strategy.denied == {}
+    assert len(run.fills) == 2
+
+
+def test_nothing_gets_old_however_long_nobody_says_a_word(caplog):
+    # Candle after candle is told of when it is over: long ago, by then.
+    prices = [*range(3_000, 3_050), *range(3_050, 2_950, -1)] * 3
+    rows = candles(prices, length_ms=5 * MINUTE_MS).rows
+    played(CandleData("ETH", "5m", rows), WIDE, [(1, 1)])
+    assert "older than" not in caplog.text
+    assert "not known yet" in caplog.text
 
 
 def test_a_price_far_from_the_mark_of_the_moment_is_denied():
@@ -147,8 +168,48 @@ def test_the_loss_of_a_day_is_judged_from_its_midnight():
     assert list(strategy.denied) == [140]
 
 
+def test_what_is_lost_while_midnight_is_missing_from_the_data_is_of_the_new_day():
+    # Minutes, two hours of which nothing is known, and 120 less after them.
+    early = candles([3_000] * 4, MIDNIGHT_MS + 86_400_000 - 60 * MINUTE_MS)
+    late = candles([2_880] * 9, MIDNIGHT_MS + 86_400_000 + 60 * MINUTE_MS)
+    data = CandleData("ETH", "1m", [*early.rows, *late.rows])
+    limits = RiskLimits(max_daily_loss=100)
+    _, strategy = played(data, limits, [(1, 1), (9, 2)], funding=False)
+    assert list(strategy.denied) == [9]
+    assert "since 00:00 UTC" in strategy.denied[9]
+
+
 def test_a_halt_by_the_days_loss_is_over_with_the_day():
     prices = [*range(3_000, 2_880, -1)] + [2_880] * 1_440
     targets = [(1, 1), (200, 2), (1_500, 2)]
     _, strategy = played(candles(prices), RiskLimits(max_daily_loss=100), targets)
     assert list(strategy.denied) == [200]
+
+
+class Bare(Planned):
+    """Buys with an exit, takes that away, and buys again minutes later."""
+
+    async def run(self, ctx):
+        dealer, number, self.denied = ctx.dealer(), 0, {}
+        async for _ in ctx.candles("1m"):
+            number += 1
+            if number == 1:
+                await go_to_position(ctx, Decimal(1))
+                sent = await dealer.create_limit_order(3_200, -1, reduce_only=True)
+                await dealer.flush()
+            if number == 5:
+                await dealer.cancel_order_by_coi(sent["client_order_index"])
+                await dealer.flush()
+            try:
+                if number == 10:
+                    await go_to_position(ctx, Decimal(2))
+            except RiskDeniedError as error:
+                self.denied[number] = str(error)
+
+
+def test_a_position_is_without_exits_since_they_went_and_not_since_the_next_order():
+    strategy = Bare()
+    settings = BacktestSettings(limits=RiskLimits(require_exits=True))
+    run_backtest(lambda: strategy, candles([3_000] * 20), settings)
+    assert list(strategy.denied) == [10]
+    assert "without a reduce-only exit" in strategy.denied[10]

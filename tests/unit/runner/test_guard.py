@@ -478,6 +478,19 @@ def test_prices_come_from_the_mark_or_the_middle_of_the_book():
     play(scenario, price_band="0.05")
 
 
+def test_what_a_position_is_worth_is_told_without_a_limit_on_it():
+    async def scenario(place):
+        await place.quotes()
+        dealer, _, _ = await place.guarded()
+        await dealer.create_market_order(0.5, 3_020)
+        await dealer.flush()
+        await asyncio.sleep(1)
+        # Half an ETH at about 3,000.
+        assert Decimal(1_400) < place.exposure()["notional"] < Decimal(1_600)
+
+    play(scenario)
+
+
 def test_a_position_that_changed_without_orders_is_asked_for():
     async def scenario(place):
         await place.quotes()

@@ -170,6 +170,14 @@ def test_what_is_missing_or_no_number_is_named_with_its_row(tmp_path):
         )
 
 
+@pytest.mark.parametrize("kind", [arrow.timestamp("us"), arrow.duration("ns")])
+def test_a_time_that_python_has_none_for_is_one_line_in_whatever_column(tmp_path, kind):
+    columns = {"time": stamps("ms"), **numbers(float)}
+    columns["more"] = arrow.array([2**62] * COUNT, kind)
+    with pytest.raises(HistoryError, match="no Parquet that can be read"):
+        list(CandleFile(written(tmp_path / "a.parquet", columns)))
+
+
 @pytest.mark.parametrize("cut", [4, 40, -9, -200])
 def test_a_torn_file_is_one_line(tmp_path, cut):
     columns = {"timestamp": STARTS, **numbers(str)}

@@ -114,9 +114,22 @@ def test_the_same_returns_have_other_ratios_under_other_definitions():
 def test_growth_by_the_year():
     assert cagr(100, 121, 2 * 365.25) == near(0.1)
     assert cagr(100, 0, 10) == -1
+    assert cagr(100, 101, 2) == near(1.01**182.625 - 1)
     assert cagr(100, 200, 0) is None
     assert cagr(100, -1, 10) is None
-    assert cagr(1, 2, 0.001) is None
+    assert cagr(1, 10**6, 2) is None
+
+
+def test_an_hour_is_not_put_on_a_year():
+    run = recorder()
+    run.sample(MIDNIGHT + HOUR // 2, 999 * USDC, 0)
+    run.sample(MIDNIGHT + HOUR, 1_001 * USDC, 0)
+    results = run.finish(MIDNIGHT + HOUR)
+    assert results.drawdown.deepest < 0
+    assert (results.returns.cagr, results.returns.calmar) == (None, None)
+    text = summary_text(results)
+    assert "CAGR:               - " in text
+    assert "  shorter than 2 days: no growth by the year (CAGR, Calmar)\n" in text
 
 
 def test_returns_end_where_money_does():
@@ -456,6 +469,7 @@ def test_warnings_say_what_the_figures_do_not():
     assert [words.split(":")[0] for words in found] == [
         "1 daily return(s)",
         "0 closed trade(s)",
+        "shorter than 2 days",
         "the last 1.0 h after 00",
         "1 open trade(s) at the end",
     ]

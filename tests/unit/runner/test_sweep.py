@@ -110,6 +110,13 @@ def test_values_have_the_type_of_the_parameter_and_the_digits_that_were_written(
     assert space.parameters(space.at(0)).fast == 3
 
 
+def test_a_decimal_takes_whole_numbers_and_the_text_of_floats_but_no_flags():
+    (size,) = Space(sample.Parameters, {"size": [1, 0.1, Decimal("2.5")]}).axes
+    assert [str(one) for one in size.options] == ["1", "0.1", "2.5"]
+    with pytest.raises(ConfigError, match="size: True does not fit"):
+        Space(sample.Parameters, {"size": [True]})
+
+
 @pytest.mark.parametrize(
     ("tried", "words"),
     [

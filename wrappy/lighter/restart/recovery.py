@@ -340,9 +340,7 @@ class _Restart:
         }
         found, is_whole = await self._search.shown(wanted)
         shown = [h for h in tx_hashes if found.intersection(_created(self._entries[h]))]
-        # Lists that do not reach back tell of what they show, and of nothing else.
-        told = tx_hashes if is_whole else shown
-        self._machine.orders_read(told, shown, unix_ms=unix_ms)
+        self._machine.orders_read(tx_hashes, shown, unix_ms=unix_ms, is_whole=is_whole)
 
     async def _send_fence(self, nonces: range) -> None:
         """Send a fence and tell the machine what came of it."""

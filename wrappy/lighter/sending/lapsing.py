@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wrappy._core.coi import COI_MAX
 from wrappy._core.lapses import (
@@ -40,10 +40,27 @@ logger = logging.getLogger("LighterDealer.receipts")
 MOST_PAGES = 15
 """Pages of a hundred ended orders that one look may read."""
 
+SIGNS_TO_PROVE = 2
+"""Of these: whole lists, a hash that is not known as carried out, and enough time."""
+
 _NO_TARGET = (-1, -1)
 
 MOST_ASKED = 20
 """Transactions that one look may ask for."""
+
+
+class _Read(NamedTuple):
+    """How far ended orders were read: the last page, rows in all, whether more."""
+
+    rows: Sequence[OrderDict]
+    total: int
+    has_more: bool
+
+    def is_whole(self, began_ms: int) -> bool:
+        """Whether an order that was accepted then and has ended would be there."""
+        return is_all_read(
+            self.rows, began_ms, count=self.total, has_more=self.has_more
+        )
 
 
 class LapseWatch:
@@ -113,7 +130,8 @@ class LapseWatch:
                 continue
             if kind is LapseKind.CREATES and record.reported is not None:
                 continue
-            if target == (record.price_ticks, record.base_amount):
+            shown = record.price_ticks, record.base_amount
+            if target == shown and not self._lapses.changes(coi):
                 continue  # the report was quicker than the answer
             now = asyncio.get_running_loop().time()
             lapse = Lapse(tx_hash, coi, kind, ends_ms, now, target)
@@ -178,9 +196,17 @@ class LapseWatch:
 
     async def _due(self) -> list[Lapse]:
         loop, lapses = asyncio.get_running_loop(), self._lapses
+        for _, number in self._entries:
+            if self._booking.orders.get(number) is None:
+                lapses.ended(number)  # forgotten: nothing more can be learned of it
         if lapses.wants_clock(loop.time(), self._unix_s() * 1000):
-            venue_ms = 1000 * await self._ask_s()
-            lapses.clock_read(venue_ms, loop.time(), self._unix_s() * 1000)
+            try:
+                venue_ms = 1000 * await self._ask_s()
+            except WrappyError:
+                if not lapses.due(loop.time(), self._unix_s() * 1000):
+                    raise
+            else:
+                lapses.clock_read(venue_ms, loop.time(), self._unix_s() * 1000)
         return lapses.due(loop.time(), self._unix_s() * 1000)
 
     async def _look_at(self, due: Sequence[Lapse]) -> tuple[int, bool]:
@@ -191,12 +217,15 @@ class LapseWatch:
         rows = await self._account.open_orders(self._market_index)
         live = self._note_rows(rows, due, ended=False)
         seen = set(live)
-        is_whole = await self._read_ended(due, seen)
+        read = await self._read_ended(due, seen)
         left = [lapse for lapse in due if self._lapses.is_open(lapse)]
         moved = len(left) < len(due)
         asked, is_plain, loop = 0, False, asyncio.get_running_loop()
         for lapse in left:
+            if not self._lapses.is_open(lapse):
+                continue  # it was reported while another was asked for
             misses, is_live = lapse.misses, lapse.number in live
+            is_whole = read.is_whole(self._began_ms([lapse]))
             is_unseen = lapse.number not in seen
             is_nowhere = is_whole and is_unseen
             report = None
@@ -210,51 +239,56 @@ class LapseWatch:
                 if not self._lapses.is_open(lapse):
                     continue
                 is_plain |= creates and has_no_reason(report)
-                # Lists that do not reach back any more leave the word to the hash.
-                is_nowhere = is_unseen and (
-                    is_whole
-                    or (
-                        has_no_reason(report)
-                        and self._lapses.is_long_over(
-                            lapse, loop.time(), self._unix_s() * 1000
-                        )
-                    )
+                is_long_over = self._lapses.is_long_over(
+                    lapse, loop.time(), self._unix_s() * 1000
                 )
+                # Lists that do not reach back any more leave the word to the hash;
+                # those that lack what was carried out may lag as it does.
+                signs = (is_whole, has_no_reason(report), is_long_over)
+                is_nowhere = is_unseen and sum(signs) >= SIGNS_TO_PROVE
             elif not is_proven:
                 continue
+            is_past = is_unseen and not is_whole
             end, words = self._lapses.looked(
-                lapse, report, is_live=is_live, is_nowhere=is_nowhere
+                lapse, report, is_live=is_live, is_nowhere=is_nowhere, is_past=is_past
             )
+            if end is LapseEnd.DONE and creates:
+                logger.warning(
+                    "order %d was carried out, but the exchange's lists do not reach "
+                    "back to what became of it: look at it",
+                    lapse.number,
+                )
             moved |= end is not LapseEnd.OPEN or lapse.misses > misses
             if end is LapseEnd.DEAD:
                 entry = self._entries[lapse.tx_hash, lapse.number]
                 self._booking.lapsed(entry, lapse.number, words)
         return len(due) - len(left), moved
 
-    async def _read_ended(self, due: Sequence[Lapse], seen: set[int]) -> bool:
-        """Read ended orders; return whether every one of these would be there.
+    def _began_ms(self, lapses: Sequence[Lapse]) -> int:
+        now = asyncio.get_running_loop().time()
+        return self._lapses.began_ms(lapses, now, self._unix_s() * 1000)
+
+    async def _read_ended(self, due: Sequence[Lapse], seen: set[int]) -> _Read:
+        """Read ended orders, as far back as these need it.
 
         Args:
             due: what is looked for.
             seen: orders that need not be looked for; those that are listed join it,
                 whether their rows can be read or not.
         """
-        loop = asyncio.get_running_loop()
-        began_ms = self._lapses.began_ms(due, loop.time(), self._unix_s() * 1000)
+        began_ms = self._began_ms(due)
         cursor: str | None = None
-        count = 0
+        read = _Read((), 0, has_more=True)
         for _ in range(MOST_PAGES):
             sought = [lapse for lapse in due if lapse.number not in seen]
             if not sought:
-                return True
+                break
             rows, cursor = await self._account.ended_orders(cursor)
             seen |= self._note_rows(rows, sought, ended=True)
-            count += len(rows)
-            if is_all_read(rows, began_ms, count=count, has_more=bool(cursor)):
-                return True
-            if not cursor:
+            read = _Read(rows, read.total + len(rows), has_more=bool(cursor))
+            if not cursor or read.is_whole(began_ms):
                 break
-        return False
+        return read
 
     def _note_rows(
         self, rows: Sequence[OrderDict], due: Sequence[Lapse], *, ended: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -120,7 +121,10 @@ class CandlePlay:
 def _begin_ms(tapes: Sequence[CandleData], settings: BacktestSettings) -> int:
     """Return when trading begins: after the warm-up of every market."""
     if len({tape.resolution for tape in tapes}) > 1:
-        raise ConfigError("data: all candles have to be of one length")
+        told = ", ".join(f"{tape.symbol} {tape.resolution}" for tape in tapes)
+        raise ConfigError(
+            f"data: all candles have to be of one length; there are {told}"
+        )
     if len({tape.symbol for tape in tapes}) < len(tapes):
         raise ConfigError("data: two sets of candles of one market; join them first")
     for tape in tapes:
@@ -130,9 +134,20 @@ def _begin_ms(tapes: Sequence[CandleData], settings: BacktestSettings) -> int:
                 f"{len(tape.rows)} of {tape.symbol}"
             )
     begin_ms = max(tape.rows[settings.warm_up].start_ms for tape in tapes)
+    for tape in tapes:
+        if tape.rows[-1].start_ms < begin_ms:
+            raise ConfigError(
+                f"data: the candles are not of the same time: those of {tape.symbol} "
+                f"end at {_in_words(tape.end_ms)}, and trading begins at "
+                f"{_in_words(begin_ms)}"
+            )
     if begin_ms % 1_000:
         raise ConfigError(f"data: a candle begins within a second, at {begin_ms}")
     return begin_ms
+
+
+def _in_words(at_ms: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_ms // 1_000))
 
 
 def _first_of(tape: CandleData, begin_ms: int) -> int:

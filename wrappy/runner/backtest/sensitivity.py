@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LATENCY_FACTOR: Final = 5
 """How many times longer messages are on their way in the slow case."""
 
+WIDTH: Final = 80
+"""Columns of a terminal that the table fits."""
+
 _PART: Final = 10_000
 """The slippage of the careful case is this part of the price: 1 in 10,000."""
 
@@ -41,7 +44,8 @@ class SensitivityRow:
         max_drawdown: deepest fall from a peak, 0 or below.
         fills: executions.
         fees: paid, USDC.
-        crashed: whether the strategy raised.
+        crashed: whether the strategy raised; the figures are those until then.
+        reason: what it raised, in words; empty when it did not.
     """
 
     name: str
@@ -52,6 +56,7 @@ class SensitivityRow:
     fills: int
     fees: Decimal
     crashed: bool
+    reason: str = ""
 
 
 def fill_models(
@@ -71,7 +76,7 @@ def fill_models(
         "as set": settings,
         "filled on touch": replace(settings, fill_on_touch=True),
         "filled when passed": replace(settings, fill_on_touch=False),
-        f"passed, {ticks} tick(s) of slippage more": replace(
+        f"passed, slippage +{ticks} tick(s)": replace(
             settings, fill_on_touch=False, slippage_ticks=slipped
         ),
         f"latency x{LATENCY_FACTOR}": replace(
@@ -162,7 +167,7 @@ def sensitivity(
         told = [one.result() for one in coming]
     found = dict(zip(unlike, told, strict=True))
     return tuple(
-        _row(name, model, found[keys[name]][0], crashed=found[keys[name]][1])
+        sensitivity_row(name, model, *found[keys[name]])
         for name, (model, _) in cases.items()
     )
 
@@ -171,14 +176,27 @@ def _results(
     make_strategy: Callable[[], Strategy[Any]],
     data: Sequence[_One],
     settings: BacktestSettings,
-) -> tuple[Results, bool]:
+) -> tuple[Results, str | None]:
     run = run_backtest(make_strategy, data, settings)
-    return run.results, run.crashed is not None
+    return run.results, crash_in_words(run.crashed)
 
 
-def _row(
-    name: str, settings: BacktestSettings, results: Results, *, crashed: bool
+def crash_in_words(crashed: BaseException | None) -> str | None:
+    """Return what a strategy raised; None when it did not."""
+    return None if crashed is None else f"{type(crashed).__name__}: {crashed}"
+
+
+def sensitivity_row(
+    name: str, settings: BacktestSettings, results: Results, crash: str | None
 ) -> SensitivityRow:
+    """Return what came of a set of assumptions.
+
+    Args:
+        name: what differs from the others.
+        settings: the assumptions.
+        results: what the run came to.
+        crash: what the strategy raised; None when it did not.
+    """
     return SensitivityRow(
         name=name,
         settings=settings,
@@ -187,23 +205,35 @@ def _row(
         max_drawdown=results.drawdown.deepest,
         fills=results.activity.fills,
         fees=results.costs.fees,
-        crashed=crashed,
+        crashed=crash is not None,
+        reason=crash or "",
     )
 
 
 def sensitivity_text(rows: Sequence[SensitivityRow]) -> str:
-    """Return the rows as a table for a terminal."""
+    """Return the rows as a table for a terminal, `WIDTH` columns at most.
+
+    Where the strategy crashed its words stand instead of figures: those would be of a
+    run that ended early.
+    """
     width = max(len(row.name) for row in rows)
     heading = (
         f"{'Fills assumed':<{width}}  {'return':>8}  {'Sharpe':>6}  {'drawdown':>8}  "
-        f"{'fills':>6}  {'fees':>10}"
+        f"{'fills':>6}  {'fees':>9}"
     )
     lines = [heading]
     for row in rows:
+        if row.crashed:
+            words = " ".join(f"crashed: {row.reason}".split())
+            lines.append(_cut(f"{row.name:<{width}}  {words}"))
+            continue
         sharpe = "-" if row.sharpe is None else f"{row.sharpe:.2f}"
         lines.append(
             f"{row.name:<{width}}  {row.total_return:>8.2%}  {sharpe:>6}  "
-            f"{row.max_drawdown:>8.2%}  {row.fills:>6}  {row.fees:>10.2f}"
-            + ("  crashed" if row.crashed else "")
+            f"{row.max_drawdown:>8.2%}  {row.fills:>6}  {row.fees:>9.2f}"
         )
     return "\n".join(lines)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."

@@ -14,7 +14,11 @@ from wrappy.runner.backtest import (
     decisions_on_prefixes,
     run_backtest,
 )
-from wrappy.runner.backtest.sensitivity import fill_cases
+from wrappy.runner.backtest.sensitivity import (
+    crash_in_words,
+    fill_cases,
+    sensitivity_row,
+)
 from wrappy.runner.results_page.sensitivity import Variant
 
 if TYPE_CHECKING:
@@ -52,21 +56,10 @@ def under_other_fills(
         if is_new:
             known[key] = run_backtest(make_strategy, played, model)
         run = known[key]
-        results = run.results
-        rows.append(
-            SensitivityRow(
-                name=name,
-                settings=model,
-                total_return=results.returns.total,
-                sharpe=results.returns.sharpe,
-                max_drawdown=results.drawdown.deepest,
-                fills=results.activity.fills,
-                fees=results.costs.fees,
-                crashed=run.crashed is not None,
-            )
-        )
+        crash = crash_in_words(run.crashed)
+        rows.append(sensitivity_row(name, model, run.results, crash))
         if is_new:
-            variants.append(Variant(name=name, results=results))
+            variants.append(Variant(name=name, results=run.results))
     return rows, variants
 
 

@@ -106,6 +106,8 @@ def backtest(
     recorded.check([symbol for _, made in found for symbol in made.symbols])
     models = assumed(settings, capital=capital, seed=seed)
     check_folders(output, report)
+    if charts is not None and charts.exists() and not charts.is_dir():
+        raise ConfigError(f"--charts: {charts} is no folder")
     several, failed = len(names) > 1, False
     for number, name in enumerate(names):
 
@@ -116,13 +118,18 @@ def backtest(
         with ended_at_once():
             tested = _tested(name, make, data, models, formulas=formulas, quick=quick)
         failed = failed or tested.run.crashed is not None
-        for path in _written(
-            tested,
-            output=_own(output, name) if several else output,
-            report=_own(report, name) if several else report,
-            charts=charts / name if several and charts is not None else charts,
-        ):
-            sys.stdout.write(f"wrote {path}\n")
+        try:
+            paths = _written(
+                tested,
+                output=_own(output, name) if several else output,
+                report=_own(report, name) if several else report,
+                charts=charts / name if several and charts is not None else charts,
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"{error.filename}: cannot be written: {error.strerror}"
+            ) from error
+        sys.stdout.writelines(f"wrote {path}\n" for path in paths)
     return FAILED if failed else 0
 
 

@@ -65,11 +65,13 @@ def check_folders(*files: Path | None) -> None:
     """Refuse files that could not be written in the end, before anything is run.
 
     Raises:
-        ConfigError: there is no such folder.
+        ConfigError: there is no such folder, or a file is one.
     """
     for file in files:
         if file is not None and not file.absolute().parent.is_dir():
             raise ConfigError(f"{file}: there is no folder {file.parent}")
+        if file is not None and file.is_dir():
+            raise ConfigError(f"{file}: is a folder; name a file in it")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +203,12 @@ class Recorded:
             if not rows:
                 raise ConfigError(f"{file}: holds no candles")
             series = reading.series
+            if series.gap_count >= len(rows) > 1:
+                raise ConfigError(
+                    f"{self.where}: no two candles of {file.name} are "
+                    f"{series.resolution} apart; leave the resolution out, or give "
+                    "that of the file"
+                )
             notes = (f"from {file.name}", *series.notes())
             found.append(CandleData(symbol, series.resolution, rows, notes=notes))
         if self.days is None:
@@ -208,6 +216,12 @@ class Recorded:
         # The same days of all markets.
         last_ms = max(one.rows[-1].start_ms for one in found)
         begin_ms = last_ms - self.days * DAY_MS
+        for one in found:
+            if one.rows[-1].start_ms <= begin_ms:
+                raise ConfigError(
+                    f"{self.where}: there are no candles of {one.symbol} in the last "
+                    f"{self.days} days of the others; give files of the same time"
+                )
         return tuple(
             dataclasses.replace(
                 one, rows=[row for row in one.rows if row.start_ms > begin_ms]

@@ -161,7 +161,12 @@ def sweep(
             ) from stopped
     sys.stdout.write(_told(swept, walked))
     if report is not None:
-        write_sweep_page(report, swept, walked=walked)
+        try:
+            write_sweep_page(report, swept, walked=walked)
+        except OSError as error:
+            raise ConfigError(
+                f"{report}: cannot be written: {error.strerror}"
+            ) from error
         sys.stdout.write(f"wrote {report}\n")
     return FAILED if swept.best is None else 0
 

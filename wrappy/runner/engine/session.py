@@ -20,6 +20,7 @@ from wrappy.lighter.ws import WsInfo
 from wrappy.model import TERMINAL_STATUSES, OrderStatus
 
 if TYPE_CHECKING:
+    from wrappy.lighter.ws import MarketData
     from wrappy.runner.risk.guard import AccountGuard
     from wrappy.runner.strategy.strategy import Strategy
     from wrappy.runner.worlds.world import World
@@ -122,6 +123,13 @@ class StrategySession:
             await self._connect(undo)
             self._open = undo.pop_all()
 
+    def _market_data(self) -> MarketData:
+        """Return what is streamed of each market, for the strategy and its guard."""
+        guard, wanted = self._guard, self._strategy.market_data
+        if guard is None or guard.limits.max_trades_age_s is None:
+            return wanted
+        return "trades" if wanted == "none" else wanted
+
     async def _connect(self, undo: contextlib.AsyncExitStack) -> None:
         world, strategy = self._world, self._strategy
         for symbol in strategy.symbols:
@@ -140,7 +148,7 @@ class StrategySession:
             key.api_key_private_key,
             symbols=strategy.symbols,
             watch=strategy.watch,
-            market_data=strategy.market_data,
+            market_data=self._market_data(),
             base_url=settings.base_url,
             chain_id=settings.chain_id,
             environment=world.environment,

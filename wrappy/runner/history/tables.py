@@ -102,7 +102,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                 for cells in zip(*columns, strict=True):
                     line += 1
                     yield line, [_text(cell) for cell in cells]
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, OverflowError, ValueError) as error:
+        # The last two: times that Python has none for, in whatever column.
         raise HistoryError(
             f"no Parquet that can be read ({error})",
             source=str(path),

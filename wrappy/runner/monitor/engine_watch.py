@@ -23,6 +23,7 @@ from wrappy.runner.events import EventKind, EventRing
 from wrappy.runner.monitor.account_view import AccountView
 from wrappy.runner.monitor.equity_curve import EquityTrail
 from wrappy.runner.monitor.order_tally import OrderTally
+from wrappy.runner.monitor.price_view import PriceView
 from wrappy.runner.monitor.snapshot import Figures, Snapshot, plain
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class EngineWatch:
         self._tally = OrderTally()
         self._trail = EquityTrail()
         self._view: AccountView | None = None
+        self._prices: PriceView | None = None
         self._owners: dict[int, str] = {}
         self._requests: deque[tuple[float, int]] = deque()
         self._requests_told = 0
@@ -182,10 +184,21 @@ class EngineWatch:
             self.events,
             strategy_of=self._strategy_of,
         )
+        self._prices = prices = PriceView(config, self._engine.world.environment)
         for run in self._engine.runs.values():
             for other in run.session.dealers.values():
-                self._view.name_market(other.market.market_id, other.market.symbol)
-        await self._view.keep()
+                self._name_market(other)
+        try:
+            await self._view.keep()
+        finally:
+            await prices.aclose()
+
+    def _name_market(self, dealer: LighterDealer) -> None:
+        market = dealer.market
+        if self._view is not None:
+            self._view.name_market(market.market_id, market.symbol)
+        if self._prices is not None and self._engine.guard is not None:
+            self._prices.add(market.symbol)
 
     # ------------------------------------------------------ told by the strategies
 
@@ -218,8 +231,7 @@ class EngineWatch:
         ]
         for dealer in run.session.dealers.values():
             self._first = self._first or dealer
-            if self._view is not None:
-                self._view.name_market(dealer.market.market_id, dealer.market.symbol)
+            self._name_market(dealer)
         self._met.set()
 
         def end() -> None:
@@ -331,7 +343,8 @@ class EngineWatch:
         if guard is not None:
             # A guard tells nothing before the engine has started it.
             with contextlib.suppress(UsageError):
-                told: dict[str, Any] = plain(guard.get_risk_status())
+                prices = {} if self._prices is None else self._prices.prices()
+                told: dict[str, Any] = plain(guard.get_risk_status(prices))
                 return told
         return {}
 

@@ -13,7 +13,7 @@ FORMULAS: Final[dict[str, str]] = {
     "returns.sharpe": "mean(r) / std(r, n-1) * sqrt(365), interest 0",
     "returns.sharpe_se": "sqrt((1 + SR_daily^2 / 2) / n) * sqrt(365)",
     "returns.sortino": "mean(r) / sqrt(sum(min(r, 0)^2) / N) * sqrt(365), N all days",
-    "returns.cagr": "(end / start)^(365.25 / days) - 1",
+    "returns.cagr": "(end / start)^(365.25 / days) - 1, from 2 days on",
     "returns.calmar": "CAGR / |max drawdown|",
     "returns.skewness": "mean((r - mean)^3) / std(r, n)^3",
     "returns.kurtosis": "mean((r - mean)^4) / std(r, n)^4; normal: 3",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DAYS_A_YEAR: Final = 365
 DAYS_A_CALENDAR_YEAR: Final = 365.25
+LEAST_DAYS: Final = 2
+"""A run that is shorter is not put on a year: an hour's gain would become a fortune."""
 ENOUGH: Final = 30
 """Fewer days or trades than this say little; figures of them come with a warning."""
 
@@ -33,7 +35,7 @@ class ReturnFigures:
         sharpe: mean over standard deviation, by the year.
         sharpe_se: standard error of `sharpe`.
         sortino: mean over downside deviation, by the year.
-        cagr: growth by the year.
+        cagr: growth by the year; None of fewer than `LEAST_DAYS` days.
         calmar: `cagr` over the deepest drawdown.
         skewness: of the daily returns.
         kurtosis: of the daily returns; 3 for normal ones.
@@ -123,10 +125,10 @@ def sortino(returns: Sequence[float]) -> float | None:
 def cagr(start: int, end: int, days: float) -> float | None:
     """Return (end / start) ** (365.25 / days) - 1.
 
-    None without time, with debts at the end, or where a moment's gain, put on a year,
-    is no number any more.
+    None of fewer than `LEAST_DAYS` days, with debts at the end, or where the gain, put
+    on a year, is no number any more.
     """
-    if days <= 0 or end < 0 or start <= 0:
+    if days < LEAST_DAYS or end < 0 or start <= 0:
         return None
     try:
         return float((end / start) ** (DAYS_A_CALENDAR_YEAR / days)) - 1

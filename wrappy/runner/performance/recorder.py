@@ -14,7 +14,7 @@ from wrappy.runner.performance.activity import (
     share,
 )
 from wrappy.runner.performance.equity import DAY_MS, EquityCurve
-from wrappy.runner.performance.ratios import ENOUGH, return_figures
+from wrappy.runner.performance.ratios import ENOUGH, LEAST_DAYS, return_figures
 from wrappy.runner.performance.results import About, Baseline, Results
 from wrappy.runner.performance.round_trips import Method, RoundTripBook
 from wrappy.runner.performance.trade_figures import trade_figures
@@ -163,6 +163,10 @@ class PerformanceRecorder:
             found.append(f"{returns} daily return(s): fewer than {ENOUGH} say little")
         if closed < ENOUGH:
             found.append(f"{closed} closed trade(s): fewer than {ENOUGH} say little")
+        if self.curve.days < LEAST_DAYS:
+            found.append(
+                f"shorter than {LEAST_DAYS} days: no growth by the year (CAGR, Calmar)"
+            )
         if self.curve.lowest <= 0:
             found.append("equity fell to zero or below: nothing after that counts")
         rest_h = (end_ms - daily[-1][0]) / DAY_MS * 24

@@ -11,10 +11,10 @@ from wrappy.errors import BookGapError, StreamClosedError, UsageError
 from wrappy.lighter.risk_desk import ACCOUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from decimal import Decimal
 
-    from wrappy.lighter.risk_desk import AccountRisk, RiskMarket
+    from wrappy.lighter.risk_desk import AccountRisk, RiskDesk, RiskMarket
     from wrappy.lighter.ws import WsInfo
     from wrappy.model import Market
     from wrappy.runner.risk.limits import RiskLimits
@@ -148,13 +148,31 @@ class Eyes:
         problems = [self._problem(ws, market, now) for ws, _ in sights]
         fine = not problems or None in problems
         risk.see(market.symbol, None if fine else problems[0], now)
-        if not self._rules.needs_prices:
-            return
+        if self._rules.needs_prices:
+            market.mark = self._mark(market.index)
+
+    def marks(self, desk: RiskDesk, told: Mapping[str, Decimal]) -> dict[int, int]:
+        """Return prices of the moment in ticks, whether a limit depends on them or not.
+
+        Args:
+            desk: knows the markets.
+            told: prices by symbol for where no overlay has one; nothing is judged
+                by them.
+        """
+        found = {}
+        for index, market in desk.risk.markets.items():
+            mark = self._mark(index)
+            if mark is None and market.symbol in told:
+                mark = round(told[market.symbol] * desk.market(index).price_scale)
+            if mark:
+                found[index] = mark
+        return found
+
+    def _mark(self, index: int) -> int | None:
         if self._simulation is not None:
-            market.mark = self._simulation.mark(market.index)
-        else:
-            ticks = (self._ticks(ws, one) for ws, one in sights)
-            market.mark = next((found for found in ticks if found), None)
+            return self._simulation.mark(index)
+        ticks = (self._ticks(ws, one) for ws, one in self._sights.get(index, ()))
+        return next((found for found in ticks if found), None)
 
     def _account_problem(self) -> str | None:
         """Return what is wrong with all streams of the account; None if one is well."""

@@ -19,11 +19,11 @@ from wrappy.runner.risk.eyes import Eyes
 from wrappy.runner.risk.flattening import flatten
 from wrappy.runner.risk.memory import NAME, restore, save
 from wrappy.runner.risk.settling import settle
-from wrappy.runner.risk.simulated import SimulatedWorth
+from wrappy.runner.risk.simulated import SimulatedWorth, without_age
 from wrappy.runner.risk.status import risk_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from decimal import Decimal
     from pathlib import Path
 
@@ -107,8 +107,9 @@ class AccountGuard:
         loop = self._loop = asyncio.get_running_loop()
         self._world = world
         self._eyes.live_in(world)
+        rules = self.limits.rules()
         desk = self._desk = RiskDesk(
-            self.limits.rules(),
+            rules if world.simulation is None else without_age(rules),
             clock=loop.time,
             unix_s=world.environment.unix_s,
             refresh=self._refresh,
@@ -202,13 +203,20 @@ class AccountGuard:
         """Changes of state so far, the latest last; times are unix seconds."""
         return tuple(self._started().risk.log.transitions)
 
-    def get_risk_status(self) -> dict[str, Any]:
+    def get_risk_status(
+        self, prices: Mapping[str, Decimal] | None = None
+    ) -> dict[str, Any]:
         """Return how the account stands against its limits; see `risk_status`.
+
+        Args:
+            prices: by symbol, for markets of which no strategy streams one. They tell
+                what positions are worth here; nothing is judged by them.
 
         Raises:
             UsageError: the guard was not started.
         """
-        return risk_status(self._started(), self._now())
+        desk = self._started()
+        return risk_status(desk, self._now(), self._eyes.marks(desk, prices or {}))
 
     def halt(self, reason: str) -> None:
         """Let nothing but cancels pass, until `resume`.
@@ -306,7 +314,7 @@ class AccountGuard:
             # First: what a loss until now has halted must not pass.
             self._worth.bring_up_to_now()
             is_idle = self._minding is None or self._minding.done()
-            if is_idle and self._worth.is_needed:
+            if is_idle and self._worth.minds:
                 self._minding = self._run(self._worth.mind(self._look))
         elif world is not None and not world.watches_risk:
             # In a simulation nothing beats: what the stream told last is current.

@@ -7,6 +7,8 @@ in one step. What such a step brought is told afterwards, in order, with its own
 from __future__ import annotations
 
 import asyncio
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from wrappy.runner.worlds.equity_ear import EquityEar
@@ -14,11 +16,19 @@ from wrappy.runner.worlds.equity_ear import EquityEar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wrappy.lighter.risk_desk import RiskDesk
+    from wrappy.lighter.risk_desk import RiskDesk, RiskRules
     from wrappy.runner.worlds.simulation import Simulation
 
 STAKE_EVERY_S: Final = 10.0
 """Pause between two looks while orders rest that a loss would take away."""
+
+
+def without_age(rules: RiskRules) -> RiskRules:
+    """Return an account's limits as they are where its worth never gets old.
+
+    Every change of it is told there: what was told last holds until the next word.
+    """
+    return replace(rules, equity_age_s=math.inf)
 
 
 class SimulatedWorth:
@@ -46,7 +56,9 @@ class SimulatedWorth:
         self._unix_s = unix_s
         self._clock = clock
         self._judge = judge
-        self.is_needed = desk.risk.rules.needs_equity
+        rules = desk.risk.rules
+        self.is_needed = rules.needs_equity
+        self.minds = rules.needs_equity or rules.needs_exits
         if self.is_needed:
             ear = EquityEar(self._hear)
             ear.take(int(unix_s() * 1_000), simulation.equity())
@@ -74,6 +86,10 @@ class SimulatedWorth:
         """
         while True:
             await asyncio.sleep(STAKE_EVERY_S)
-            if not self._desk.risk.book.live():
+            risk = self._desk.risk
+            is_over = not risk.book.live()
+            if not is_over or risk.rules.needs_exits:
+                # In the end, too: a position may be without exits from then on.
+                look()
+            if is_over:
                 return
-            look()

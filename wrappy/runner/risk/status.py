@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 from wrappy.model import usdc
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wrappy.lighter.risk_desk import RiskDesk
 
 
-def risk_status(desk: RiskDesk, now: float) -> dict[str, Any]:
+def risk_status(desk: RiskDesk, now: float, marks: Mapping[int, int]) -> dict[str, Any]:
     """Return an account's state and figures.
 
     Args:
         desk: where it is judged.
         now: seconds of the desk's clock.
+        marks: prices of the moment in ticks, by market, as far as they are known.
 
     Returns:
         `current_equity`, `daily_pnl` and `peak_equity` in USDC and `drawdown` as a
@@ -42,7 +45,7 @@ def risk_status(desk: RiskDesk, now: float) -> dict[str, Any]:
         "last_denial": desk.judge.last_denial,
         "stale": risk.stale(),
         "exposure": {
-            market.symbol: exposure_of(desk, index)
+            market.symbol: exposure_of(desk, index, marks.get(index))
             for index, market in risk.markets.items()
         },
         "transitions": [
@@ -52,8 +55,13 @@ def risk_status(desk: RiskDesk, now: float) -> dict[str, Any]:
     }
 
 
-def exposure_of(desk: RiskDesk, index: int) -> dict[str, Any]:
+def exposure_of(desk: RiskDesk, index: int, mark: int | None) -> dict[str, Any]:
     """Return how far a market's position can get.
+
+    Args:
+        desk: where it is judged.
+        index: the market.
+        mark: its price of the moment in ticks; None while it is not known.
 
     Returns:
         `position` and `highest` and `lowest`, what it can become, in the base asset;
@@ -62,15 +70,14 @@ def exposure_of(desk: RiskDesk, index: int) -> dict[str, Any]:
         `disputed`, whether stream and fills tell different positions.
     """
     market = desk.market(index)
-    exposure, reach = desk.risk.book.market(index), desk.risk.reach(index)
+    exposure = desk.risk.book.market(index)
+    reach = exposure.reach(mark or 0, desk.risk.markets[index].lot_value)
     told = exposure.told if exposure.told is not None else exposure.implied
     return {
         "position": None if told is None else market.size(told),
         "highest": market.size(reach.high),
         "lowest": market.size(reach.low),
-        "notional": None
-        if desk.risk.markets[index].mark is None
-        else usdc(reach.value),
+        "notional": None if mark is None else usdc(reach.value),
         "orders": len(exposure.orders),
         "uncovered": market.size(desk.risk.uncovered(index)),
         "disputed": exposure.is_disputed,

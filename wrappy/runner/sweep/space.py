@@ -250,10 +250,17 @@ def _range_axis(name: str, hint: Any, wanted: Range) -> Axis:
     return Axis(name, tuple(hint(one) for one in steps), log=wanted.log)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _typed(name: str, hint: Any, value: Any) -> Any:
     """Return a value as the parameter's type, or refuse it."""
     if hint is float and isinstance(value, Decimal):
         value = float(value)
+    if hint is Decimal and _is_number(value):
+        # As in settings: a whole number is one, a float is its shortest text.
+        value = Decimal(str(value))
     try:
         return msgspec.convert(value, type=hint, strict=True, builtin_types=(Decimal,))
     except msgspec.ValidationError as error:

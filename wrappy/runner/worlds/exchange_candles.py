@@ -74,6 +74,12 @@ class ExchangeCandles:
             start_ms = dealer.now_ms() // length * length
             # The stream did not see its beginning.
             first_whole_ms = start_ms + length
+            logger.info(
+                "%s: waiting for candles of %s; the first is over in %.0f s",
+                symbol,
+                resolution,
+                (first_whole_ms - dealer.now_ms()) / 1_000,
+            )
             while True:
                 await _until(dealer, start_ms + length)
                 told = self._told(symbol, resolution, start_ms)
