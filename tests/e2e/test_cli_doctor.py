@@ -19,6 +19,8 @@ from wrappy.runner.doctor.examination import Patient, examine
 from wrappy.runner.doctor.findings import Grade
 from wrappy.venue import Venue
 
+pytestmark = pytest.mark.slow
+
 OK, WARN, FAIL = Grade.OK, Grade.WARN, Grade.FAIL
 OTHER_KEY = "5" * 79 + "1"
 

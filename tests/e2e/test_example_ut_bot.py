@@ -32,6 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "strat
 
 from ut_bot import UTBotParameters, UTBotStrategy
 
+pytestmark = pytest.mark.slow
+
 START_MS = 1_800_000_000_000
 BAR_MS = 300_000
 SOON_MS = 200

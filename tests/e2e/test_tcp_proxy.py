@@ -19,6 +19,8 @@ from wrappy.model import OrderStatus
 from wrappy.venue.proxy import TcpProxy
 from wrappy.venue.tcp_faults import TcpFault
 
+pytestmark = pytest.mark.slow
+
 ACCEPTED = {OrderStatus.SENT, OrderStatus.OPEN}
 
 

@@ -29,6 +29,8 @@ from wrappy.venue.recording import (
 )
 from wrappy.venue.tape_book import FINE_DECIMALS, TapeSide, fine
 
+pytestmark = pytest.mark.slow
+
 BUSY = VenueSettings(
     seed=5,
     symbols=("ETH", "BTC"),

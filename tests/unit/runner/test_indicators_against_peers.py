@@ -26,6 +26,8 @@ from wrappy.runner.indicators import (
     ZScore,
 )
 
+pytestmark = pytest.mark.slow
+
 numpy = pytest.importorskip("numpy", reason="TA-Lib needs it")
 talib = pytest.importorskip("talib", reason="TA-Lib is the oracle")
 talipp = pytest.importorskip("talipp.indicators", reason="talipp is the oracle")

@@ -430,10 +430,12 @@ def test_ctrl_c_leaves_at_once_keeps_what_is_done_and_ends_its_workers(tmp_path)
     marks.mkdir()
     script = tmp_path / "go.py"
     script.write_text(
-        "import sys\n"
+        "import signal, sys\n"
         "from wrappy.runner.sweep import *\n"
         "import sweep_sample as sample\n"
         "if __name__ == '__main__':\n"
+        # Whoever runs the tests in a shell's background has it ignored.
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    space = Space(sample.Parameters, {'fast': [4, 8], 'slow': [20, 30]})\n"
         f"    run = sample.Counted({str(marks)!r}, waits_at=8)\n"
         "    try:\n"
