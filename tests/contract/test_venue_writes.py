@@ -14,6 +14,8 @@ from wrappy.protocol.intents import CancelAllOrders, CreateOrder
 from wrappy.signing.python import PythonSigner
 from wrappy.venue import Venue
 
+pytestmark = pytest.mark.slow
+
 PAYLOADS = pathlib.Path(__file__).resolve().parents[2] / "../shared/payloads"
 SAMPLES = PAYLOADS / "nautilus_test_data"
 DEADLINE_S = 10.0

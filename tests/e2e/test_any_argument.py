@@ -33,6 +33,8 @@ from wrappy.runner.virtual_time import VirtualLoop
 from wrappy.venue.events import SetIndexPrice, SetLevel
 from wrappy.venue.settings import VenueSettings
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 200
 BELOW_INITIAL_MARGIN = 21508
 """What only the exchange can know: how much margin the mark price needs now."""

@@ -17,6 +17,8 @@ from wrappy.venue import FaultRule, Venue
 from wrappy.venue.__main__ import build, parser
 from wrappy.venue.events import FaultFired
 
+pytestmark = pytest.mark.slow
+
 SEND = "/api/v1/sendTx"
 HEIGHT = "/api/v1/currentHeight"
 DEADLINE_S = 5.0

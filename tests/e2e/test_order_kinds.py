@@ -12,6 +12,8 @@ from wrappy.model import OrderStatus, OrderType, TimeInForce
 from wrappy.venue import Venue
 from wrappy.venue.events import SetIndexPrice, SetLevel
 
+pytestmark = pytest.mark.slow
+
 MID = 4000
 
 

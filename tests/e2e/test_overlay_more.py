@@ -23,6 +23,8 @@ from wrappy import (
 )
 from wrappy.venue import Venue, VenueSettings
 
+pytestmark = pytest.mark.slow
+
 WATCHED = (
     "ticker",
     "market_stats",

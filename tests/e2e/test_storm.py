@@ -28,6 +28,8 @@ from wrappy.runner.virtual_time import run_virtual
 from wrappy.venue import FaultRule, VenueSettings
 from wrappy.venue.events import TxAccepted
 
+pytestmark = pytest.mark.slow
+
 SEND, BATCH = "/api/v1/sendTx", "/api/v1/sendTxBatch"
 NONCE, TX = "/api/v1/nextNonce", "/api/v1/tx"
 PASSING = (

@@ -26,6 +26,8 @@ from wrappy.protocol.intents import (
 )
 from wrappy.signing.python import PythonSigner
 
+pytestmark = pytest.mark.slow
+
 SIGNATURE = re.compile(r'"(Sig|L1Sig)":\s*"[^"]*"')
 IOC, GTT, POST_ONLY = 0, 1, 2
 LONG = 86_400_000

@@ -19,6 +19,8 @@ from wrappy.runner.virtual_time import run_virtual
 from wrappy.venue import FaultRule
 from wrappy.venue.events import FaultFired
 
+pytestmark = pytest.mark.slow
+
 TOO_MANY = (23000, 429, 405)
 COOL_DOWN_S = 60.0
 

@@ -21,6 +21,8 @@ from wrappy.runner.strategy.strategy import NoParameters, Strategy
 from wrappy.runner.worlds.opening import open_world
 from wrappy.signing import derive_key_pair
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEY = derive_key_pair(b"mainnet").private_key
 ACCOUNT = 4_711
