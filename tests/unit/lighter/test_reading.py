@@ -15,6 +15,7 @@ from wrappy.lighter.asking.reading import (
     fill_in,
     order_report,
     position_of,
+    position_rows_in,
     positions_in,
     public_trade,
     report_order,
@@ -290,3 +291,13 @@ def test_a_trade_is_read_from_the_accounts_own_side(account, side, is_maker, coi
 
 def test_a_flat_position_is_a_plain_zero():
     assert str(position_of({**POSITION, "position": "0.0000"}).size) == "0"
+
+
+@pytest.mark.parametrize("told", [None, [], {}])
+def test_an_account_that_holds_nothing_may_say_so_in_each_of_these_ways(told):
+    assert position_rows_in({"positions": told}) == []
+
+
+def test_an_account_without_a_word_on_its_positions_is_not_flat():
+    with pytest.raises(ProtocolError, match="positions: missing"):
+        position_rows_in({"collateral": "1.0"})

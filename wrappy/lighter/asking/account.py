@@ -23,6 +23,7 @@ from wrappy.lighter.asking.reading import (
     decimal,
     margin_in,
     position_of,
+    position_rows_in,
     positions_in,
     rows_by_market,
     transaction_in,
@@ -190,8 +191,7 @@ class AccountReader:
         market = find_market(await self._link.markets(self._rest), symbol=symbol)
         fields = {"by": "index", "value": account_index}
         answer = await self._ask(ACCOUNT_PATH, fields, private=False, urgent=urgent)
-        held = account_in(answer, account_index).get("positions")
-        for row in rows_by_market(held, "positions"):
+        for row in position_rows_in(account_in(answer, account_index)):
             if row.get("market_id") == market.market_id:
                 return position_of(row).size
         return Decimal(0)
@@ -230,7 +230,7 @@ class AccountReader:
         return {"market_id": market_index}
 
     async def _position_rows(self) -> list[dict[str, Any]]:
-        return rows_by_market((await self._account()).get("positions"), "positions")
+        return position_rows_in(await self._account())
 
     async def _account(self) -> dict[str, Any]:
         fields = {"by": "index", "value": self.account_index}

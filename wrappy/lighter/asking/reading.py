@@ -100,6 +100,17 @@ def rows_by_market(value: object, field: str) -> list[dict[str, Any]]:
     return rows
 
 
+def position_rows_in(account: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of an account's positions; null stands for none.
+
+    Raises:
+        ProtocolError: there is no word on them, which does not mean that it is flat.
+    """
+    if "positions" not in account:
+        raise ProtocolError("positions: missing in the account's answer")
+    return rows_by_market(account["positions"], "positions")
+
+
 class _OrderWord(msgspec.Struct, gc=False):
     """What the table needs of an order, in the types the exchange uses."""
 
