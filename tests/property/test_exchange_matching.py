@@ -285,8 +285,11 @@ class Matching(RuleBasedStateMachine):
         mode=modes,
         life_ms=st.sampled_from((SOON, NEVER, NEVER)),
     )
-    def create(  # noqa: PLR0917 - hypothesis gives them by name
-        self, owner, market, coi, is_ask, price, base, kind, reduces, mode, life_ms
+    def create(self, **fields):
+        self.create_one(**fields)
+
+    def create_one(
+        self, *, owner, market, coi, is_ask, price, base, kind, reduces, mode, life_ms
     ):
         order_kind, tif = kind
         expiry_ms = 0 if tif == IOC else self.now_ms + life_ms
@@ -331,6 +334,31 @@ class Matching(RuleBasedStateMachine):
             row.total = row.left = base or naive.room(row)
             naive.rows.append(row)
             naive.execute(row, self.due_ms)
+
+    @rule(
+        owner=owners,
+        market=markets,
+        coi=numbers,
+        is_ask=st.booleans(),
+        reduces=st.booleans(),
+        mode=modes,
+    )
+    def post_into_the_book(  # noqa: PLR0917 - hypothesis gives them by name
+        self, owner, market, coi, is_ask, reduces, mode
+    ):
+        """Post only, at a price that meets whatever rests on the other side."""
+        self.create_one(
+            owner=owner,
+            market=market,
+            coi=coi,
+            is_ask=is_ask,
+            price=997 if is_ask else 1_003,
+            base=5,
+            kind=(LIMIT, POST_ONLY),
+            reduces=reduces,
+            mode=mode,
+            life_ms=NEVER,
+        )
 
     def pick(self, owner, market, coi, rank):
         """A client order index, or (without one) an order index that was made."""
