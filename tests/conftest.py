@@ -12,6 +12,7 @@ import gc
 import inspect
 import json
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -40,6 +41,11 @@ LOOPBACK = ("127.", "::1", "localhost")
 # what reproduces it.
 hypothesis.settings.register_profile("wrappy", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("wrappy")
+
+# Whoever starts the tests may have it ignored (`nohup`), and the programs that tests
+# start would inherit that.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _outside: list[object] = []
 

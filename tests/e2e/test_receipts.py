@@ -216,14 +216,17 @@ async def test_a_failed_transaction_rejects_its_order_in_the_exchanges_words(wir
 
 async def test_an_order_that_left_no_trace_is_rejected_with_proof(wire):
     relay, trader, _venue = wire
+    told = '{"m":0,"ae":"{\\"code\\":21733,\\"message\\":\\"odd price\\"}"}'
+    executed = {"code": 200, "status": 2, "event_info": told, "queued_at": 1}
     nothing = {"code": 200, "orders": []}
+    relay.answer(TX, executed, times=2)
     relay.answer(ACTIVE, nothing, times=2)
     relay.answer(ENDED, nothing, times=2)
     receipt = await trader.wait_settled(await place(trader))
     assert receipt.stage is ReceiptStage.REJECTED
-    assert receipt.reason == "executed without leaving an order"
+    assert receipt.reason == "executed without leaving an order: odd price"
     # One look is no proof: the lists may lag behind.
-    assert [path for _, path in relay.fired] == [ACTIVE, ENDED] * 2
+    assert [path for _, path in relay.fired] == [TX, ACTIVE, ENDED] * 2
 
 
 async def test_an_order_that_one_look_missed_is_found_by_the_next(wire):

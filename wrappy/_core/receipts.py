@@ -26,6 +26,9 @@ FAILED_SILENTLY = "the transaction failed, no reason was given"
 LOOKS_TO_PROVE = 2
 """Full looks without the order before it counts as gone: lists can lag behind."""
 
+LISTS_LAG_S = 10.0
+"""So long after it was executed an order may be on no list, if nothing says why."""
+
 LEAST_S, LEAST_MS, LEAST_US = 10**9, 10**12, 10**15
 """Times since 2001, in seconds, milliseconds and microseconds: sizes that differ."""
 
@@ -67,6 +70,44 @@ class TransactionReport:
     queued_at_ms: int | None
 
 
+@dataclass(slots=True)
+class Misses:
+    """Full looks in a row without the order of an executed transaction.
+
+    Attributes:
+        looks: how many.
+        since: when the first of them began, monotone seconds.
+        lasted_s: from there to the beginning of the last.
+    """
+
+    looks: int = 0
+    since: float = 0.0
+    lasted_s: float = 0.0
+
+    def missed(self, began: float) -> None:
+        """Count a look.
+
+        Args:
+            began: when it began, monotone seconds.
+        """
+        if not self.looks:
+            self.since = began
+        self.looks += 1
+        self.lasted_s = began - self.since
+
+    def broken(self) -> None:
+        """Begin anew: a look was not full, or the transaction is not executed."""
+        self.looks, self.lasted_s = 0, 0.0
+
+    def proves(self, report: TransactionReport) -> bool:
+        """Whether there is no order and never will be.
+
+        A reason speaks for itself; without one the lists may just not have it yet.
+        """
+        least_s = 0.0 if report.reason else LISTS_LAG_S
+        return self.looks >= LOOKS_TO_PROVE and self.lasted_s >= least_s
+
+
 def stage_of(record: OrderRecord) -> ReceiptStage:
     """Return how far the order's first transaction is known to have come."""
     if record.contradicted:
@@ -102,14 +143,14 @@ def _was_executed(record: OrderRecord) -> bool:
 
 
 def verdict(
-    report: TransactionReport | None, *, times_missing: int
+    report: TransactionReport | None, misses: Misses
 ) -> tuple[OrderEvent | None, str]:
     """Return what a transaction proves about its order, and the words for it.
 
     Args:
         report: the exchange's word on the transaction, None if it knows none such.
-        times_missing: how often in a row every list of orders was read in full,
-            after the transaction was known to be executed, without the order in it.
+        misses: how often in a row, and for how long, every list of orders was read in
+            full, after the transaction was known to be executed, without the order.
 
     Returns:
         `SENT` when it was accepted, `PROVEN_DEAD` when there is no order and never
@@ -119,7 +160,7 @@ def verdict(
         return None, ""
     if report.fate is TransactionFate.FAILED:
         return OrderEvent.PROVEN_DEAD, report.reason or FAILED_SILENTLY
-    if report.fate is TransactionFate.EXECUTED and times_missing >= LOOKS_TO_PROVE:
+    if report.fate is TransactionFate.EXECUTED and misses.proves(report):
         words = f"{NO_TRACE}: {report.reason}" if report.reason else NO_TRACE
         return OrderEvent.PROVEN_DEAD, words
     return OrderEvent.SENT, ""

@@ -9,6 +9,7 @@ from wrappy._core.receipts import (
     FAILED_SILENTLY,
     IN_DOUBT,
     NO_TRACE,
+    Misses,
     TransactionFate,
     TransactionReport,
     is_all_read,
@@ -135,24 +136,44 @@ def test_the_reason_is_empty_while_nothing_is_wrong(table):
     assert reason_of(table.get(COI)) == "invalid price"
 
 
+def missed_at(*moments):
+    misses = Misses()
+    for began in moments:
+        misses.missed(began)
+    return misses
+
+
 @pytest.mark.parametrize(
-    ("fate", "reason", "missing", "expected"),
+    ("fate", "reason", "looks_at", "expected"),
     [
-        ("pending", "", 9, (OrderEvent.SENT, "")),
-        ("executed", "", 1, (OrderEvent.SENT, "")),
-        ("executed", "", 2, (OrderEvent.PROVEN_DEAD, NO_TRACE)),
-        ("executed", "odd", 2, (OrderEvent.PROVEN_DEAD, f"{NO_TRACE}: odd")),
-        ("failed", "", 0, (OrderEvent.PROVEN_DEAD, FAILED_SILENTLY)),
-        ("failed", "expired", 0, (OrderEvent.PROVEN_DEAD, "expired")),
+        ("pending", "", (0, 9, 99), (OrderEvent.SENT, "")),
+        ("executed", "", (7,), (OrderEvent.SENT, "")),
+        ("executed", "", (7, 8, 9, 16.9), (OrderEvent.SENT, "")),
+        ("executed", "", (7, 17), (OrderEvent.PROVEN_DEAD, NO_TRACE)),
+        ("executed", "odd", (7,), (OrderEvent.SENT, "")),
+        ("executed", "odd", (7, 8), (OrderEvent.PROVEN_DEAD, f"{NO_TRACE}: odd")),
+        ("failed", "", (), (OrderEvent.PROVEN_DEAD, FAILED_SILENTLY)),
+        ("failed", "expired", (), (OrderEvent.PROVEN_DEAD, "expired")),
     ],
 )
-def test_a_transaction_proves_no_more_than_it_says(fate, reason, missing, expected):
+def test_a_transaction_proves_no_more_than_it_says(fate, reason, looks_at, expected):
     told = TransactionReport(TransactionFate(fate), reason, NOW_MS)
-    assert verdict(told, times_missing=missing) == expected
+    assert verdict(told, missed_at(*looks_at)) == expected
 
 
 def test_a_transaction_nobody_knows_proves_nothing():
-    assert verdict(None, times_missing=9) == (None, "")
+    assert verdict(None, missed_at(0, 9, 99)) == (None, "")
+
+
+def test_a_look_that_was_not_full_begins_the_count_anew():
+    told = TransactionReport(TransactionFate.EXECUTED, "", NOW_MS)
+    misses = missed_at(0, 9)
+    misses.broken()
+    misses.missed(10)
+    misses.missed(19)
+    assert not misses.proves(told)
+    misses.missed(20)
+    assert misses.proves(told)
 
 
 @pytest.mark.parametrize(

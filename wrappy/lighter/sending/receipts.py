@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from wrappy._core.order_states import OrderEvent
 from wrappy._core.receipts import (
+    Misses,
     TransactionFate,
     is_all_read,
     reason_of,
@@ -214,34 +215,37 @@ class Receipts:
 
     async def _keep_asking(self, coi: int) -> None:
         await asyncio.sleep(self._quiet_s)
-        missing = 0
+        misses = Misses()
         while self._is_open(coi):
             try:
-                missing = missing + 1 if await self._look(coi, missing) else 0
+                await self._look(coi, misses)
             except WrappyError as error:
                 # Silence proves nothing; the next round asks again.
                 logger.warning("order %d could not be asked for: %s", coi, error)
             await asyncio.sleep(self._pause_s)
 
-    async def _look(self, coi: int, missing: int) -> bool:
-        """Ask once; return whether an executed transaction shows no order."""
+    async def _look(self, coi: int, misses: Misses) -> None:
+        """Ask once, and count it if an executed transaction shows no order."""
         record = self._orders.get(coi)
         if record is None:
-            return False
+            return
         known = record.tx_hash
         report = await self._account.transaction(known) if known else None
-        self._conclude(coi, *verdict(report, times_missing=0))
+        self._conclude(coi, *verdict(report, Misses()))
         if report is not None and report.fate is not TransactionFate.EXECUTED:
-            return False
+            misses.broken()
+            return
+        began = asyncio.get_running_loop().time()
         # Live ones first: an order that ends meanwhile is in the second list.
         rows = await self._account.open_orders(record.market_index)
         if self._found(coi, rows):
-            return False
+            return
         queued_at_ms = None if report is None else report.queued_at_ms
         if not await self._is_nowhere(coi, queued_at_ms) or report is None:
-            return False
-        self._conclude(coi, *verdict(report, times_missing=missing + 1))
-        return True
+            misses.broken()
+            return
+        misses.missed(began)
+        self._conclude(coi, *verdict(report, misses))
 
     async def _is_nowhere(self, coi: int, queued_at_ms: int | None) -> bool:
         """Whether the ended orders were read far enough back, without this one."""
