@@ -32,7 +32,10 @@ def row(coi=COI, *, updated_at=NOW_MS, market=0):
 
 
 class Account:
-    """Answers from a script; endless pages of other orders where it has none."""
+    """Answers from a script; endless pages of other orders where it has none.
+
+    What was executed has a reason for leaving no order: nobody waits for lists then.
+    """
 
     def __init__(self, fate="executed", pages=(), *, failure=None):
         self.fate = fate
@@ -46,7 +49,8 @@ class Account:
             raise self.failure
         if self.fate is None:
             return None
-        return TransactionReport(TransactionFate(self.fate), "", NOW_MS)
+        reason = "an odd price" if self.fate == "executed" else ""
+        return TransactionReport(TransactionFate(self.fate), reason, NOW_MS)
 
     async def open_orders(self, market_index):
         assert market_index == MARKET.market_id

@@ -23,6 +23,10 @@ WARN_S: Final = 0.5
 GRACE_S: Final = 1.0
 """Seconds that a cancelled hook has to end in."""
 
+MOST_IN_A_ROW: Final = 16
+IN_A_ROW_S: Final = 0.0005
+"""Calls of a hook without an `await`, and seconds for them, in one turn of the loop."""
+
 LOGGED_IN_FULL: Final = 10
 """Complaints about one hook that are logged one by one; then one in QUIET_S."""
 
@@ -168,13 +172,31 @@ class HookCalls:
 
     async def _run(self) -> None:
         task = self.task
-        if task is None or self.removed or not self.queue.waiting:
+        loop = asyncio.get_running_loop()
+        until_s, calls = loop.time() + IN_A_ROW_S, 0
+        call_around.set(task)
+        try:
+            while task is not None and self.queue.waiting and not self.removed:
+                calls += 1
+                # A call that may wait has its task to itself: whoever cancels that
+                # ends one call.
+                if (
+                    await self._call_once(task, loop)
+                    or calls >= MOST_IN_A_ROW
+                    or loop.time() > until_s
+                ):
+                    break
+        finally:
+            # It ends itself: a callback for that would cost a turn of the loop more.
             self._over()
-            return
+            self.go_on()
+
+    async def _call_once(
+        self, task: asyncio.Task[None], loop: asyncio.AbstractEventLoop
+    ) -> bool:
+        """Call the hook; return whether its task has done enough."""
         value = self.queue.take()
         self._house.taken(self.queue)
-        call_around.set(task)
-        loop = asyncio.get_running_loop()
         began_s = loop.time()
         held_s = 0.0
         self._calls += 1
@@ -186,9 +208,10 @@ class HookCalls:
                 # In virtual time nothing that holds the loop takes any time.
                 held_s = time.perf_counter() - real_s
                 self._note_held(held_s)
-            if result is not None and inspect.isawaitable(result):
-                self._timer = loop.call_later(self._house.timeout_s, self._is_late)
-                await _Stepwise(result, self._note_held)
+            if result is None or not inspect.isawaitable(result):
+                return False
+            self._timer = loop.call_later(self._house.timeout_s, self._is_late)
+            await _Stepwise(result, self._note_held)
         except KeyboardInterrupt:
             task.add_done_callback(_see)
             raise  # the user's, who happened to hit a hook
@@ -203,9 +226,7 @@ class HookCalls:
             took_s = max(loop.time() - began_s, held_s)
             self._total_s += took_s
             self._longest_s = max(self._longest_s, took_s)
-            # It ends itself: a callback for that would cost a turn of the loop more.
-            self._over()
-            self.go_on()
+        return True
 
     def _over(self) -> None:
         self.task = None
