@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from wrappy.errors import UsageError
+from wrappy.lighter.streaming.hook_calls import IN_A_ROW_S, MOST_IN_A_ROW
 from wrappy.lighter.streaming.hooks import HookHub
 from wrappy.runner.virtual_time import run_virtual
 
@@ -94,6 +95,57 @@ async def test_each_hook_sees_its_event_in_order_away_from_the_teller(
     await eventually(lambda: plain == later == list(range(10)))
     assert hub.failures == 0
     assert log.lines == []
+
+
+async def test_what_waits_for_a_plain_hook_comes_in_few_turns_of_the_loop(hub):
+    seen, turns = [], 0
+    hub.add("on_reconnect", seen.append)
+    for number in range(MOST_IN_A_ROW + 5):
+        hub.tell("on_reconnect", number)
+    began = []
+    while len(seen) < MOST_IN_A_ROW + 5:
+        await asyncio.sleep(0)
+        turns += 1
+        began.append(len(seen))
+    assert seen == list(range(MOST_IN_A_ROW + 5))
+    # Others have a turn after so many, however many wait.
+    assert [count for count in began if count] == [MOST_IN_A_ROW, MOST_IN_A_ROW + 5]
+    assert stats_of(hub, "on_reconnect").calls == MOST_IN_A_ROW + 5
+
+
+async def test_a_plain_hook_that_takes_its_time_leaves_others_a_turn_each_time(hub):
+    loop, told = asyncio.get_running_loop(), []
+
+    def dawdle(value):
+        until_s = loop.time() + 2 * IN_A_ROW_S
+        while loop.time() < until_s:
+            pass
+        told.append(value)
+
+    hub.add("on_reconnect", dawdle)
+    for number in range(4):
+        hub.tell("on_reconnect", number)
+    while len(told) < 4:
+        told.append("other")
+        await asyncio.sleep(0)
+    calls = [at for at, value in enumerate(told) if value != "other"]
+    assert all(told[at - 1] == "other" for at in calls)
+
+
+async def test_a_plain_hook_that_raises_is_called_for_all_the_others(hub, log):
+    seen = []
+
+    def odd(value):
+        seen.append(value)
+        if value % 2:
+            raise ValueError(value)
+
+    hub.add("on_reconnect", odd)
+    for number in range(6):
+        hub.tell("on_reconnect", number)
+    await come_to_rest(hub)
+    assert seen == list(range(6))
+    assert stats_of(hub, "on_reconnect").failures == hub.failures == 3
 
 
 async def test_a_hook_that_waits_holds_up_nobody(hub, eventually):

@@ -155,8 +155,9 @@ class HookCalls:
                 return
             self._over()  # it was cancelled before it began: this event goes on
         if self.queue.waiting and not self.removed:
-            # One task a call: whoever cancels it, in whichever way, ends that call
-            # and nothing else, and one that will not end stops only its own hook.
+            # One task a call that waits: whoever cancels it, in whichever way, ends
+            # that call and nothing else, and one that will not end stops only its
+            # own hook.
             self._ended = False
             # Made by hand, because a loop's factory may begin tasks at once, in here.
             loop = asyncio.get_running_loop()
