@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.errors import (
     AuthRejectedError,
     ConfigError,
+    ConnectError,
     CredentialsError,
     ProtocolError,
     RateLimitedError,
@@ -38,6 +39,8 @@ from wrappy.protocol.networks import CHAIN_IDS, known_chain_id
 from wrappy.protocol.tiers import TIERS, tier_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wrappy.lighter.config import DealerConfig
     from wrappy.lighter.environment import RestConnection
     from wrappy.lighter.streaming.hub import StreamHub
@@ -51,6 +54,12 @@ MARKETS_FRESH_S = 300.0
 DETAILS_PATH = "/api/v1/orderBookDetails"
 LIMITS_PATH = "/api/v1/accountLimits"
 KEYS_PATH = "/api/v1/apikeys"
+
+AGAIN_AFTER_S: Final = (0.5, 1.0)
+"""Pauses before a start's question is asked again because its answer got lost."""
+
+AGAIN_WITHIN_S: Final = 15.0
+"""So long after the first time it may be: whoever waits for the start is told then."""
 
 
 class ExchangeLink:
@@ -119,11 +128,10 @@ class ExchangeLink:
         async with self._asking:
             if account in self._tiers_told:
                 return
-            await self.pace.wait(LIMITS_PATH)
             try:
                 token = await tokens.get()
                 slot = {"account_index": account}
-                answer = await rest.get(LIMITS_PATH, slot, token=token.text)
+                answer = await self._ask(rest, LIMITS_PATH, slot, token=token.text)
             except (VenueError, TransportError, ProtocolError) as error:
                 logger.warning("pace: the tier is not known, so slowly (%s)", error)
                 return
@@ -156,10 +164,38 @@ class ExchangeLink:
         async with self._asking:
             now = asyncio.get_running_loop().time()
             if not self._markets or now - self._markets_at > MARKETS_FRESH_S:
-                await self.pace.wait(DETAILS_PATH)
-                self._markets = markets_from_details(await rest.get(DETAILS_PATH))
+                details = await self._ask(rest, DETAILS_PATH)
+                self._markets = markets_from_details(details)
                 self._markets_at = now
         return self._markets
+
+    async def _ask(
+        self,
+        rest: RestConnection,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        token: str | None = None,
+    ) -> dict[str, Any]:
+        """Ask what a start has to know, again if the answer got lost.
+
+        Not where no connection was made: nobody may be there at all.
+        """
+        loop = asyncio.get_running_loop()
+        again_until = loop.time() + AGAIN_WITHIN_S
+        for pause_s in AGAIN_AFTER_S:
+            await self.pace.wait(path)
+            try:
+                return await rest.get(path, params, token=token)
+            except ConnectError:
+                raise
+            except (TransportError, VenueUnavailableError) as error:
+                if loop.time() > again_until:
+                    raise
+                logger.warning("%s; asking again", error)
+            await asyncio.sleep(pause_s)
+        await self.pace.wait(path)
+        return await rest.get(path, params, token=token)
 
     async def market(
         self, rest: RestConnection, config: DealerConfig, *, sends: bool
@@ -212,14 +248,13 @@ class ExchangeLink:
         async with self._asking:
             if lane.key_checked:
                 return
-            await self.pace.wait(KEYS_PATH)
             where = f"account {signer.account_index}, key {signer.api_key_index}"
             slot = {
                 "account_index": signer.account_index,
                 "api_key_index": signer.api_key_index,
             }
             try:
-                answer = await rest.get(KEYS_PATH, slot)
+                answer = await self._ask(rest, KEYS_PATH, slot)
             except AuthRejectedError as error:
                 raise CredentialsError(
                     f"api_key_index: no such key at {where}: {error.message}"
@@ -243,8 +278,7 @@ class ExchangeLink:
         base_url = config.base_url or ""
         if self._chain_checked or known_chain_id(base_url) is not None:
             return
-        await self.pace.wait("/")
-        network = (await rest.get("/")).get("network_id")
+        network = (await self._ask(rest, "/")).get("network_id")
         if network in CHAIN_IDS.values() and network != config.chain_id:
             raise ConfigError(
                 f"chain_id: {config.chain_id} is not the chain of {base_url}, "

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 import pytest
 
-from wrappy import CredentialsError, LighterDealer, VenueUnavailableError, WsInfo
+from wrappy import CredentialsError, LighterDealer, VenueUnavailableError
 from wrappy.lighter.config import DealerConfig
 from wrappy.lighter.link import (
     ExchangeLink,
@@ -56,26 +55,6 @@ async def test_a_slot_without_a_key_is_named(quiet_venue, config_for, relay_to):
     relay.answer(KEYS, {"code": 200, "api_keys": []})
     with pytest.raises(CredentialsError, match="no such key at account"):
         await LighterDealer.create(config_for(relay))
-
-
-async def test_the_bundled_table_stands_in_only_where_that_is_safe(
-    quiet_venue, config_for, relay_to, caplog
-):
-    caplog.set_level(logging.WARNING)
-    relay = await relay_to(quiet_venue)
-    relay.answer(DETAILS, b"", status=503, times=3)
-    with pytest.raises(VenueUnavailableError):
-        await LighterDealer.create(config_for(relay))
-    market = quiet_venue.markets[0]
-    scales = {"price_scale": market.price_scale, "size_scale": market.size_scale}
-    async with await LighterDealer.create(config_for(relay, **scales)) as trader:
-        assert trader.market.market_id == market.market_id
-    assert "the bundled table stands in" in caplog.text
-    async with await WsInfo.run_public_trades_simple(
-        "ETH", base_url=relay.base_url
-    ) as overlay:
-        assert overlay.market.symbol == "ETH"
-    assert len(relay.fired) == 3
 
 
 async def test_a_dealers_pace_counts_whatever_an_overlay_began_with(caplog):
