@@ -36,6 +36,7 @@ Each class answers it with `outcome`::
 
 from __future__ import annotations
 
+import enum
 import os
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -163,8 +164,85 @@ class InvalidOrderError(OrderDeniedError, ValueError):
         self.value = value
 
 
+class RiskRule(enum.Enum):
+    """What denied an order.
+
+    A member that is a limit has the limit's name in the settings as its value.
+    """
+
+    HALTED = "halted"
+    """The guard lets nothing but cancels pass."""
+
+    REDUCING = "reducing"
+    """The guard lets nothing pass that could make a position larger."""
+
+    STALE_DATA = "stale_data"
+    """The market's book is not sound, or its trades are too old; as `REDUCING`."""
+
+    UNKNOWN_POSITION = "unknown_position"
+    """The position is not known yet."""
+
+    UNKNOWN_PRICE = "unknown_price"
+    """No price is known, so that nothing can be valued."""
+
+    UNKNOWN_ORDER = "unknown_order"
+    """The order to change is not known to be live."""
+
+    MAX_POSITION = "max_position"
+    MAX_POSITION_NOTIONAL = "max_position_notional"
+    MAX_TOTAL_NOTIONAL = "max_total_notional"
+    MAX_ORDER_NOTIONAL = "max_order_notional"
+    MAX_OPEN_ORDERS = "max_open_orders"
+    MAX_OPEN_ORDERS_PER_SYMBOL = "max_open_orders_per_symbol"
+    MAX_ORDERS_PER_SECOND = "max_orders_per_second"
+    MAX_ORDERS_PER_MINUTE = "max_orders_per_minute"
+    PRICE_BAND = "price_band"
+    REQUIRE_EXITS = "require_exits"
+
+    TIER = "tier"
+    """The exchange's cap on orders of the account's tier."""
+
+    STOPPED = "stopped"
+    """It was queued, and taken out before it left; the reason tells by what."""
+
+    ENDED = "ended"
+    """The strategy has ended: only its cancels are sent."""
+
+    OTHER = "other"
+    """A guard of the caller's own that names no rule."""
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it is of the moment: the same order may be let in later.
+
+        Limits are not, those on orders within a second or a minute included: a batch
+        that is larger than one is never let in.
+        """
+        return self in _PASSING
+
+
+_PASSING = frozenset(
+    {
+        RiskRule.HALTED,
+        RiskRule.REDUCING,
+        RiskRule.STALE_DATA,
+        RiskRule.UNKNOWN_POSITION,
+        RiskRule.UNKNOWN_PRICE,
+        RiskRule.STOPPED,
+    }
+)
+
+
 class RiskDeniedError(OrderDeniedError):
-    """A risk limit of the caller, or the exchange's cap on orders, is in the way."""
+    """A risk limit of the caller, or the exchange's cap on orders, is in the way.
+
+    Attributes:
+        rule: which one.
+    """
+
+    def __init__(self, reason: str, *, rule: RiskRule = RiskRule.OTHER) -> None:
+        super().__init__(reason)
+        self.rule = rule
 
 
 class SignerError(WrappyError):

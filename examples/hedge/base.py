@@ -229,7 +229,8 @@ async def first_positions(post: Post) -> tuple[int, Reading]:
     """Return the positions at the start, asked for until somebody answers."""
     while True:
         try:
-            return await post.positions()
+            # Of all that is asked at a start this comes first: the pair may be open.
+            return await post.positions(urgent=True)
         except (VenueError, TransportError) as error:  # noqa: PERF203 - that is the point
             post.tell(f"positions cannot be read yet: {error}")
             await asyncio.sleep(post.strategy.reconcile_s)

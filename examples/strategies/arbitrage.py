@@ -7,8 +7,8 @@ again, give both back. Prices are those of the whole size, as the books have it.
 
 Risks. The prices may part further, or for good, and the perpetual be liquidated
 meanwhile. The second leg may fail after the first; what has no counterpart is given
-back at the market as soon as both legs are known. Spot sales come out of what the
-account owns, and nobody else may trade the same asset on it.
+back at the market as soon as both legs are known. They are counted by the own fills:
+nobody else may trade the asset on the account. Spot sales come out of what it owns.
 
 Try it:
 
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrappy.errors import ConfigError
 from wrappy.model import OrderStatus
-from wrappy.runner.strategy import NOT_NOW, Context, Strategy
+from wrappy.runner.strategy import NOT_NOW, Context, OwnCount, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,6 +120,7 @@ class Arbitrage(Strategy[ArbitrageParameters]):
             symbols = (symbols[0], f"{symbols[0]}/USDC")
         super().__init__(parameters, symbols=symbols)
         self._kept: dict[str, str] = {}
+        self.counts: dict[str, OwnCount] = {}
 
     def save(self) -> Mapping[str, Any]:
         """Return how much of a spot asset is not the pair's."""
@@ -133,6 +134,10 @@ class Arbitrage(Strategy[ArbitrageParameters]):
         """Compare the two books at every look."""
         if ctx.market().is_spot:
             raise ConfigError(f"symbols: {ctx.symbols[0]} is spot; name it second")
+        first, second = ctx.symbols
+        told = (lambda: self.told(ctx)) if ctx.market(second).is_spot else None
+        self.counts[first] = OwnCount(ctx, first)
+        self.counts[second] = OwnCount(ctx, second, told=told)
         while True:
             await ctx.sleep(self.parameters.look_s)
             look = asyncio.ensure_future(self._look(ctx))
@@ -150,22 +155,23 @@ class Arbitrage(Strategy[ArbitrageParameters]):
             if any(order.status in DOUBTFUL for order in dealer.orders.live()):
                 return await dealer.reconcile()
         first, second = ctx.symbols
-        held, opposite = self.held(ctx, first), self.held(ctx, second)
-        surplus = held + opposite
-        if abs(surplus) >= ctx.market(second).lot_size:
+        legs = self.counts[first], self.counts[second]
+        sure = [await leg.agrees() for leg in legs]
+        held, opposite = (leg.held for leg in legs)
+        surplus, known = held + opposite, all(leg.is_known for leg in legs)
+        if known and abs(surplus) >= ctx.market(second).lot_size:
             symbol = first if abs(held) > abs(opposite) else second
             ctx.log.warning("%s %s have no counterpart", surplus, symbol)
             await self._trade(ctx, symbol, -surplus)
-        elif (target := self._wanted(ctx, held)) != held:
+        elif all(sure) and (target := self._wanted(ctx, held)) != held:
             ctx.log.info("pair from %s to %s", held, target)
             if done := await self._trade(ctx, first, target - held):
                 await self._trade(ctx, second, -done)
         return None
 
-    def held(self, ctx: Context, symbol: str) -> Decimal:
-        """Return what the pair holds of a market, as the stream tells it."""
-        if not ctx.market(symbol).is_spot:
-            return ctx.position(symbol)
+    def told(self, ctx: Context) -> Decimal:
+        """Return what the pair holds of the spot asset, as the stream tells it."""
+        symbol = ctx.symbols[1]
         asset = ctx.ws.assets.get(symbol.partition("/")[0])
         balance = NOTHING if asset is None else asset.balance
         return balance - Decimal(self._kept.setdefault(symbol, str(balance)))
@@ -181,19 +187,13 @@ class Arbitrage(Strategy[ArbitrageParameters]):
         return decide(first, second, held, self.parameters, owned=owned)
 
     def _quote(self, ctx: Context, symbol: str) -> Quote | None:
-        sell, buy = (
-            average(side, self.parameters.size)
-            for side in ctx.ws.book(symbol).depth(20)
-        )
+        sides = ctx.ws.book(symbol).depth(20)
+        sell, buy = (average(side, self.parameters.size) for side in sides)
         return None if buy is None or sell is None else Quote(buy=buy, sell=sell)
 
     async def _trade(self, ctx: Context, symbol: str, size: Decimal) -> Decimal:
-        """Trade at the market; return what was filled, once the stream tells it."""
-        before, dealer = self.held(ctx, symbol), ctx.dealer(symbol)
+        """Trade at the market; return what was filled."""
+        before, dealer = self.counts[symbol].held, ctx.dealer(symbol)
         sent = await dealer.create_market_order(size)
-        receipt = await dealer.wait_settled(sent["client_order_index"], 60.0)
-        filled = receipt.filled if size > 0 else -receipt.filled
-        until = ctx.now() + 10
-        while self.held(ctx, symbol) != before + filled and ctx.now() < until:
-            await ctx.sleep(0.05)
-        return filled
+        await dealer.wait_settled(sent["client_order_index"], 60.0)
+        return self.counts[symbol].held - before

@@ -9,8 +9,9 @@ sells all the way up, to `levels` times `size`, and stands there with an open lo
 choose both so that you can live with that. A step has to be wider than what a fill
 costs. The position is left as it is in the end; a restart lays a new grid.
 
-Every order has its place at the start, or none is sent: the account's tier allows only
-so many at a time.
+Every order has its place at the start, or none is sent: the account's tier and your
+limits allow only so many at a time. Where there is no such place it ends; where a guard
+lets nothing pass just then, because it has halted or data is old, it waits.
 
 Try it:
 
@@ -114,10 +115,10 @@ class Grid(Strategy[GridParameters]):
                     await self.fill_lines(ctx, anchor)
                     is_laid = True
             except RiskDeniedError as error:
-                if not is_laid:
+                if not is_laid and not error.rule.is_passing:
                     told = f"levels: {tuned.levels} on each side do not fit: {error}"
                     raise ConfigError(told) from error
-                ctx.log.warning("no place for every line: %s", error)
+                ctx.log.warning("not every line has its order: %s", error)
             except (VenueError, TransportError, BookGapError) as error:
                 # What has not left is dropped; what may have left is known by its
                 # number, and the next look goes by that.
@@ -144,7 +145,8 @@ class Grid(Strategy[GridParameters]):
 
         Raises:
             BookGapError: the book cannot be read now.
-            RiskDeniedError: the tier has no place for all of them; none is sent.
+            RiskDeniedError: there is no place for all of them, or a guard lets none
+                pass now; none is sent.
             VenueError, TransportError: see `flush`.
         """
         tuned, dealer = self.parameters, ctx.dealer()

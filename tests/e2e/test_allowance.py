@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from wrappy import DealerConfig, LighterDealer, RiskDeniedError
+from wrappy import DealerConfig, LighterDealer, RiskDeniedError, RiskRule
 from wrappy.lighter.config import ApiKeyConfig
 from wrappy.runner.in_process import InProcessExchange
 from wrappy.runner.virtual_time import run_virtual
@@ -82,6 +82,7 @@ async def test_an_order_beyond_the_cap_is_denied_with_the_numbers(quiet_venue, d
         with pytest.raises(RiskDeniedError, match="30 on market 0 and 1 more") as no:
             await trader.create_limit_order(1000, 0.05)
         assert no.value.outcome == "not_sent"
+        assert no.value.rule is RiskRule.TIER
     with pytest.raises(RiskDeniedError, match="and 2 more"):
         await trader.batch_cancel_and_create(
             new_limit_orders=[(999, 0.05), (998, 0.05)]

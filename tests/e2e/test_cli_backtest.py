@@ -168,11 +168,34 @@ def test_results_that_cannot_be_written_are_one_line_after_the_figures(here, cap
 
 def test_a_page_of_a_sweep_that_cannot_be_written_is_one_line_too(here, capsys):
     (here / "gone.html").symlink_to(here / "no" / "r.html")
-    quick = ("--days", "1", "--workers", "1", "--report", "gone.html")
+    quick = ("--days", "3", "--workers", "1", "--report", "gone.html")
     assert called(*SWEEP, *OVER, *quick) == 2
     told = capsys.readouterr()
     assert "2 trials" in told.out
     assert "wrappy: gone.html: cannot be written: No such file" in told.err
+
+
+@pytest.mark.parametrize("columns", ["60", "120"])
+def test_what_to_keep_in_mind_is_as_wide_as_the_terminal(
+    here, capsys, monkeypatch, columns
+):
+    monkeypatch.setenv("COLUMNS", columns)
+    text = '[risk]\nmax_trades_age_s = 30\n[backtest]\ndata = "ETH_5m.csv"\n'
+    (here / "bot.toml").write_text(text)
+    quick = ("--config", "bot.toml", "--days", "1", "--quick")
+    assert main([*TURNING, *quick]) == 0
+    told = capsys.readouterr().out.partition("Mind:")[2].partition("====")[0]
+    assert " ".join(told.split()).count("max_trades_age_s: 30 s is less than") == 1
+    longest = max(map(len, told.splitlines()))
+    assert int(columns) - 12 < longest <= int(columns)
+
+
+def test_a_sweep_tells_nothing_wider_than_the_terminal(here, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    assert called(*SWEEP, *OVER, "--days", "3", "--workers", "1") == 0
+    told = capsys.readouterr().out
+    assert "deflated Sharpe ratio of the best" in " ".join(told.split())
+    assert max(map(len, told.splitlines())) <= 70
 
 
 def test_a_strategy_that_sees_the_future_is_told_of(here, capsys):
@@ -316,12 +339,51 @@ def test_a_sweep_goes_over_processes_and_goes_on_from_its_file(here, capsys):
 
 
 def test_a_sweep_without_anything_good_is_a_failure(here, capsys):
-    over = ("--over", "resolution=1m,3m", "--workers", "1")
+    over = ("--over", "every=-1,0", "--workers", "1")
     assert called(*SWEEP, *over, "--minimize", "--objective", "costs.fees") == 1
     told = capsys.readouterr()
     assert "no trial has a costs.fees" in told.out
-    assert "candles cannot be made of the data's 5m ones" in told.out
+    assert "went wrong: parameters: every: 0 is below 1" in told.out
     assert "Traceback" not in told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--set", "resolution=1m"), "1m candles cannot be made of the data's 5m ones"),
+        (("--set", "resolution=7m"), "a multiple of it: --set resolution=5m"),
+        (("--over", "resolution=5m,1m"), "--over: 1m candles cannot be made of the da"),
+        (
+            ("--days", "1", "--objective", "returns.cagr"),
+            "the data is 1.0 d long, too ",
+        ),
+        (("--days", "1", "--objective", "returns.calmar"), "short for returns.calmar"),
+        (("--days", "1"), "or look for returns.total"),
+        (
+            ("--days", "6", "--split", "3", "--objective", "returns.cagr"),
+            "--split looks at is 1.0 d long, too short for returns.cagr; take more of",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_all_trials_would_fail_for_is_told_before_the_first(
+    here, capsys, arguments, words
+):
+    # Numbers that the strategy refuses are among them, and hide nothing.
+    over = ("--over", "every=0,20", "--store", "s.sqlite", "--workers", "1")
+    assert called(*SWEEP, *over, *arguments) == 2
+    told = capsys.readouterr()
+    assert words in told.err
+    assert told.out == ""
+    assert told.err.startswith("wrappy: ")
+    assert "Traceback" not in told.err
+    with sqlite3.connect("s.sqlite") as store:
+        tables = [row[0] for row in store.execute("SELECT name FROM sqlite_master")]
+        assert (
+            "trials" not in tables
+            or not store.execute("SELECT count(*) FROM trials").fetchone()[0]
+        )
+    store.close()
 
 
 @pytest.mark.parametrize("store", [(), ("--store", "s.sqlite")])

@@ -20,7 +20,7 @@ from wrappy.runner.cli.app import main
 from wrappy.runner.cli.bot_files import BotFiles
 from wrappy.runner.cli.choosing import chosen
 from wrappy.runner.cli.log_output import JsonLines, LogOutput, Redactor
-from wrappy.runner.cli.place import world_settings
+from wrappy.runner.cli.place import secrets_of, world_settings
 from wrappy.runner.cli.run import tell
 from wrappy.runner.cli.stop_signals import StopSignals
 from wrappy.runner.command import ECHO_S
@@ -251,6 +251,16 @@ def test_a_key_of_the_environment_needs_its_index(monkeypatch):
     monkeypatch.setenv("LIGHTER_API_KEY_INDEX", "5")
     made = world_settings(read_settings(None), ("ETH",))
     assert [key.api_key_index for key in made.dealer.api_keys] == [5]
+
+
+def test_a_key_of_the_environment_needs_no_file(tmp_path, monkeypatch):
+    file = tmp_path / "bot.toml"
+    file.write_text('[network]\nname = "testnet"\nkey_file = "no.json"\n')
+    with pytest.raises(ConfigError, match=r"no\.json: cannot be opened"):
+        secrets_of(read_settings(file))
+    key = derive_key_pair(b"environment").private_key
+    monkeypatch.setenv("LIGHTER_API_KEY", key)
+    assert secrets_of(read_settings(file)) == {key}
 
 
 @pytest.mark.parametrize("kind", [ProcessLookupError, PermissionError])

@@ -120,6 +120,18 @@ class Run:
             if market is None or trade.market_index == market
         )
 
+    def most(self):
+        """Return the most that was held of a market at any time, in lots, unsigned."""
+        found = 0
+        for market in {trade.market_index for trade in self.trades}:
+            held = 0
+            for trade in self.trades:
+                if trade.market_index == market:
+                    bought = trade.bid_account == self.owner
+                    held += trade.base if bought else -trade.base
+                    found = max(found, abs(held))
+        return found
+
     def cash(self):
         """Return what the trades brought, fees paid, in USDC."""
         micro = sum(
@@ -239,6 +251,39 @@ def test_a_leg_in_doubt_is_waited_for_and_then_the_other_is_given_back():
     assert len(run.trades) >= 2
     assert run.net() == 0
     assert 5 < run.worst_s < 15
+
+
+POSITIONS, ASSETS = "account_all_positions", "account_all_assets"
+OWN = (POSITIONS, ASSETS, "account_all_orders", "account_all_trades")
+
+
+def muted(channels, **rule):
+    """Return what befalls the news of channels; their first word passes."""
+    return [
+        FaultRule(phase="push", path="update/*", channel=channel, **rule)
+        for channel in channels
+    ]
+
+
+@pytest.mark.parametrize("delay_ms", [12_000, 30_000, 90_000])
+@pytest.mark.parametrize("channels", [(POSITIONS,), (ASSETS,), OWN], ids=len)
+def test_no_leg_is_doubled_while_the_stream_is_late(channels, delay_ms):
+    run = run_pair(600, muted(channels, act="delay", delay_ms=delay_ms))
+    assert not run.report.crashed
+    assert len(run.trades) >= 4, "it goes on when the stream has caught up"
+    assert run.most() == 1_000, "the size of one pair"
+    assert run.net() == 0
+    assert run.worst_s < 1.0
+
+
+@pytest.mark.parametrize("channels", [(POSITIONS,), (ASSETS,), OWN], ids=len)
+def test_no_leg_is_doubled_or_alone_when_news_never_come(channels):
+    run = run_pair(900, muted(channels, act="drop"))
+    assert not run.report.crashed
+    assert len(run.trades) >= 2
+    assert run.most() == 1_000
+    assert run.net() == 0
+    assert run.worst_s < 1.0
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -9,6 +9,8 @@ from decimal import Decimal
 
 import pytest
 
+from wrappy.runner.cli.app import main
+from wrappy.runner.cli.place import secrets_of
 from wrappy.runner.engine import TradingEngine
 from wrappy.runner.in_process import InProcessExchange
 from wrappy.runner.network import venue_configs
@@ -84,3 +86,20 @@ def test_a_stage_trades_within_its_limits_and_leaves_no_order(path):
     for symbol, size in sizes.items():
         lots = Decimal(size) * market_named(symbol).size_scale
         assert most[symbol] == lots, "it took all that it may, and no more"
+
+
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
+def test_a_stage_needs_no_key_where_the_exchange_gives_out_its_own(
+    path, tmp_path, capsys
+):
+    file = tmp_path / path.name
+    file.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    # The same file on the exchange that it names wants the key.
+    elsewhere = ["run", str(file), "--duration", "0.5", "--network"]
+    assert main([*elsewhere, "venue"]) == 0, capsys.readouterr().err
+    assert "stopped by the end of its time" in capsys.readouterr().out
+    for network in ("venue", "paper"):
+        assert secrets_of(read_settings(file).on(network)) == set()
+    if "key_file" in file.read_text(encoding="utf-8"):
+        assert main([*elsewhere, "testnet"]) == 2
+        assert "wrappy.key.json: cannot be opened" in capsys.readouterr().err

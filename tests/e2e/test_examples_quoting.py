@@ -20,6 +20,7 @@ from wrappy.runner.backtest import CandleData, run_backtest
 from wrappy.runner.engine import TradingEngine
 from wrappy.runner.in_process import InProcessExchange, TravelTimes
 from wrappy.runner.network import venue_configs
+from wrappy.runner.risk import AccountGuard, RiskLimits
 from wrappy.runner.virtual_time import run_virtual
 from wrappy.runner.worlds.world import World
 from wrappy.venue.fault_rules import FaultRule
@@ -195,6 +196,63 @@ def test_a_grid_that_does_not_fit_its_tier_sends_nothing():
     assert isinstance(error, ConfigError)
     assert "levels: 16 on each side do not fit" in str(error)
     assert "cap of 30 a market" in str(error)
+
+
+def behind_a_guard(limits, *, faults=(), halted_s=0.0, seconds=60):
+    """Run a grid behind a guard; return what crashed, the log of it and its orders."""
+
+    async def main():
+        settings = VenueSettings(
+            seed=3, symbols=("ETH",), verify=False, synthetic=(FlowSettings(),)
+        )
+        async with InProcessExchange(settings, repeats=True) as exchange:
+            config = venue_configs(exchange)[0]
+            for rule in faults:
+                exchange.faults.add(rule)
+            world = World(name="venue", config=config, environment=exchange.environment)
+            guard = AccountGuard(limits)
+            engine = TradingEngine(world, guard=guard)
+            engine.add_strategy(grid.Grid())
+            await engine.start()
+            if halted_s:
+                guard.halt("lunch")
+                await asyncio.sleep(halted_s)
+                guard.resume()
+            await asyncio.sleep(seconds)
+            denied = guard.get_risk_status()["denied_orders"]
+            orders = exchange.ledger.orders(config.account_index)
+            report = await engine.stop()
+            return report.crashed, denied, orders
+
+    return run_virtual(main)
+
+
+SLOWLY = FaultRule(act="delay", phase="reply", path="/api/v1/account", delay_ms=4_000)
+
+
+@pytest.mark.parametrize(
+    ("limits", "trouble"),
+    [
+        ({}, {"halted_s": 30.0}),
+        ({"max_daily_loss": 500, "max_equity_age_s": 1}, {"faults": [SLOWLY]}),
+        ({"max_trades_age_s": "0.5"}, {}),
+    ],
+    ids=["halted", "reducing", "stale"],
+)
+def test_a_grid_waits_for_a_guard_that_lets_nothing_pass_at_its_start(limits, trouble):
+    crashed, denied, orders = behind_a_guard(RiskLimits(**limits), **trouble)
+    assert crashed == {}
+    assert denied > 0
+    assert len(orders) >= 10
+
+
+def test_a_grid_that_does_not_fit_a_limit_ends_and_sends_nothing():
+    for limits in ({"max_open_orders": 9}, {"max_position": {"ETH": "0.2"}}):
+        crashed, _, orders = behind_a_guard(RiskLimits(**limits), seconds=5)
+        (error,) = crashed.values()
+        assert isinstance(error, ConfigError)
+        assert "levels: 5 on each side do not fit" in str(error)
+        assert orders == []
 
 
 def test_a_grid_that_fits_its_tier_is_laid_whole():

@@ -20,6 +20,7 @@ from wrappy.venue import SteppedClock, Venue, VenueSettings
 from wrappy.venue.__main__ import main
 from wrappy.venue.flow_settings import FlowSettings
 from wrappy.venue.record import addresses_of, record
+from wrappy.venue.record import main as record_program
 from wrappy.venue.recording import (
     RecordedBook,
     RecordedDelta,
@@ -27,6 +28,7 @@ from wrappy.venue.recording import (
     RecordedTrade,
     RecordingReader,
 )
+from wrappy.venue.replay import main as replay_program
 from wrappy.venue.tape_book import FINE_DECIMALS, TapeSide, fine
 
 pytestmark = pytest.mark.slow
@@ -392,3 +394,20 @@ def test_the_command_line_records_and_says_how_much(tmp_path, capsys):
     assert re.fullmatch(rf"{path}: \d+ books and changes, \d+ trades, 0 gaps\n", told)
     [market] = RecordingReader(path).markets
     assert market.symbol == "ETH"
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "words"),
+    [
+        (record_program, [], "required: URL, --symbols, --out"),
+        (record_program, ["--nonsense"], "required: URL"),
+        (replay_program, [], "required: log"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_end_with_2(program, arguments, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        program(arguments)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1

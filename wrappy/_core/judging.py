@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from wrappy._core.exposure import LiveOrder
 from wrappy._core.risk_states import MILLION
 from wrappy._core.risk_states import TradingState as State
+from wrappy.errors import RiskRule as Rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from wrappy._core.risk import AccountRisk, RiskMarket
 
 MINUTE_S: Final = 60.0
+
+
+class Denial(NamedTuple):
+    """A no.
+
+    Attributes:
+        rule: what stands in the way.
+        words: how.
+    """
+
+    rule: Rule
+    words: str
 
 
 class Wanted(NamedTuple):
@@ -52,7 +65,9 @@ class OrderJudge:
         self._risk = risk
         self._times: deque[float] = deque()
 
-    def refusal(self, index: int, wanted: Sequence[Wanted], now: float) -> str | None:
+    def refusal(
+        self, index: int, wanted: Sequence[Wanted], now: float
+    ) -> Denial | None:
         """Return why new orders of one market may not be sent, None if they may.
 
         Args:
@@ -73,7 +88,7 @@ class OrderJudge:
 
     def change_refusal(
         self, key: OrderKey, ticks: int, lots: int, now: float, *, near: int = 0
-    ) -> str | None:
+    ) -> Denial | None:
         """Return why an order may not be changed, None if it may.
 
         Args:
@@ -85,11 +100,12 @@ class OrderJudge:
         """
         order = self._risk.book.market(key.market).orders.get(key)
         if order is None:
-            why: str | None = (
+            unheard = Denial(
+                Rule.UNKNOWN_ORDER,
                 f"order {key.number} is not known to be live; what its change would "
-                "do cannot be told"
+                "do cannot be told",
             )
-            return self._concluded(why, 1, now)
+            return self._concluded(unheard, 1, now)
         why = self.halted() or self._too_fast(1, now)
         if why is None:
             retreats = _retreats(order, ticks, lots)
@@ -103,7 +119,7 @@ class OrderJudge:
 
     def _change_problem(
         self, index: int, order: LiveOrder, before: Reach, near: int
-    ) -> str | None:
+    ) -> Denial | None:
         """Return what is wrong with an order whose latest aim is on trial."""
         ticks, lots = order.aims[-1]
         changed = LiveOrder(
@@ -119,19 +135,20 @@ class OrderJudge:
             or self._too_far(index, [order], before, self._risk.reach(index))
         )
 
-    def _concluded(self, why: str | None, count: int, now: float) -> str | None:
+    def _concluded(self, why: Denial | None, count: int, now: float) -> Denial | None:
         if why is None:
             self._times.extend([now] * count)
         else:
             self.denied += count
-            self.last_denial = why
+            self.last_denial = why.words
         return why
 
     def stop_reason(self, index: int, orders: Sequence[LiveOrder]) -> str | None:
         """Return why orders that are in the book already must not leave any more."""
-        return self._forbidden(index, orders, inside=True) or self._too_far(
+        why = self._forbidden(index, orders, inside=True) or self._too_far(
             index, orders, None, self._risk.reach(index)
         )
+        return None if why is None else why.words
 
     def change_stop(self, key: OrderKey, ticks: int, lots: int) -> str | None:
         """Return why a change that was let in must not leave any more."""
@@ -140,18 +157,23 @@ class OrderJudge:
             lots <= order.lots
             and (ticks >= order.ticks if order.is_ask else ticks <= order.ticks)
         ):
-            return self.halted()
+            return self.halt_reason()
         return self.stop_reason(key.market, [order])
 
-    def halted(self) -> str | None:
+    def halt_reason(self) -> str | None:
+        """Return why nothing but cancels may leave any more, None if more may."""
+        why = self.halted()
+        return None if why is None else why.words
+
+    def halted(self) -> Denial | None:
         """Return why nothing but cancels may pass, None if more may."""
         if self._risk.log.state is State.HALTED:
-            return f"halted: {self._risk.log.reason}"
+            return Denial(Rule.HALTED, f"halted: {self._risk.log.reason}")
         return None
 
     def _forbidden(
         self, index: int, orders: Sequence[LiveOrder], *, inside: bool = False
-    ) -> str | None:
+    ) -> Denial | None:
         """Return why the state of the moment does not allow orders."""
         if self._risk.log.state is State.HALTED:
             return self.halted()
@@ -161,8 +183,12 @@ class OrderJudge:
             return None
         if not self.grows(index, orders, inside=inside):
             return None
-        why = self._risk.log.reason or stale
-        return f"reducing: {why}; this could make the {market.symbol} position larger"
+        is_state = self._risk.log.state is State.REDUCING
+        return Denial(
+            Rule.REDUCING if is_state else Rule.STALE_DATA,
+            f"reducing: {self._risk.log.reason or stale}; this could make the "
+            f"{market.symbol} position larger",
+        )
 
     def grows(
         self, index: int, orders: Sequence[LiveOrder], *, inside: bool = False
@@ -186,37 +212,40 @@ class OrderJudge:
             for order in orders
         )
 
-    def _too_many(self, index: int, more: int, now: float) -> str | None:
+    def _too_many(self, index: int, more: int, now: float) -> Denial | None:
         rules, here = self._risk.rules, self._risk.book.market(index)
-        for most, count, where in (
+        for rule, most, count, where in (
             (
+                Rule.MAX_OPEN_ORDERS_PER_SYMBOL,
                 rules.market_orders,
                 len(here.orders),
                 f" in {self._risk.markets[index].symbol}",
             ),
-            (rules.open_orders, self._risk.book.live(), ""),
+            (Rule.MAX_OPEN_ORDERS, rules.open_orders, self._risk.book.live(), ""),
         ):
             if most is not None and count + more > most:
-                return f"{count} orders may trade{where}, {most} are allowed"
+                words = f"{count} orders may trade{where}, {most} are allowed"
+                return Denial(rule, words)
         return self._too_fast(more, now)
 
-    def _too_fast(self, more: int, now: float) -> str | None:
+    def _too_fast(self, more: int, now: float) -> Denial | None:
         times = self._times
         while times and times[0] <= now - MINUTE_S:
             times.popleft()
         rules = self._risk.rules
-        for most, window_s, words in (
-            (rules.per_second, 1.0, "a second"),
-            (rules.per_minute, MINUTE_S, "a minute"),
+        for rule, most, window_s, words in (
+            (Rule.MAX_ORDERS_PER_SECOND, rules.per_second, 1.0, "a second"),
+            (Rule.MAX_ORDERS_PER_MINUTE, rules.per_minute, MINUTE_S, "a minute"),
         ):
             if most is None:
                 continue
             lately = sum(1 for at in times if at > now - window_s)
             if lately + more > most:
-                return f"{lately} orders within {words}, {most} are allowed"
+                told = f"{lately} orders within {words}, {most} are allowed"
+                return Denial(rule, told)
         return None
 
-    def _mispriced(self, index: int, wanted: Sequence[Wanted]) -> str | None:
+    def _mispriced(self, index: int, wanted: Sequence[Wanted]) -> Denial | None:
         band, most = self._risk.rules.band, self._risk.rules.order_value
         market = self._risk.markets[index]
         for order, near in wanted:
@@ -228,16 +257,18 @@ class OrderJudge:
             if band is not None and reference is not None:
                 apart = abs(order.ticks - reference)
                 if apart * MILLION > band * reference:
-                    return (
+                    return Denial(
+                        Rule.PRICE_BAND,
                         f"price: {apart / reference:.2%} from {market.symbol}'s "
                         f"{'trigger' if near else 'price'}, "
-                        f"{band / MILLION:.2%} are allowed"
+                        f"{band / MILLION:.2%} are allowed",
                     )
             if most is not None and not order.reduce_only:
                 ticks = max(order.ticks, market.mark or 0)
                 value = order.remaining * ticks * market.lot_value
                 if value > most:
-                    return f"size: worth {_usdc(value)} USDC, {_usdc(most)} are allowed"
+                    words = f"worth {_usdc(value)} USDC, {_usdc(most)} are allowed"
+                    return Denial(Rule.MAX_ORDER_NOTIONAL, f"size: {words}")
         return None
 
     def _too_far(
@@ -246,7 +277,7 @@ class OrderJudge:
         orders: Sequence[LiveOrder],
         before: Reach | None,
         after: Reach,
-    ) -> str | None:
+    ) -> Denial | None:
         """Return which limit of exposure orders pass in the worst case.
 
         Args:
@@ -263,25 +294,28 @@ class OrderJudge:
         limits = (market.most_lots, rules.market_value, rules.total_value)
         if sides and any(limit is not None for limit in limits):
             if not self._risk.book.market(index).is_known:
-                return f"the position in {market.symbol} is not known yet"
+                words = f"the position in {market.symbol} is not known yet"
+                return Denial(Rule.UNKNOWN_POSITION, words)
             for is_ask in sorted(sides):
                 lots = -after.low if is_ask else after.high
-                why = lots > 0 and (
-                    self._past(market, lots, after, is_ask=is_ask)
-                    or self._past_total(index, before, after)
-                )
-                if why:
+                if lots <= 0:
+                    continue
+                why = self._past(
+                    market, lots, after, is_ask=is_ask
+                ) or self._past_total(index, before, after)
+                if why is not None:
                     return why
         return self._too_much_exit(orders, after)
 
     def _past(
         self, market: RiskMarket, lots: int, after: Reach, *, is_ask: bool
-    ) -> str | None:
+    ) -> Denial | None:
         side = "short" if is_ask else "long"
         if market.most_lots is not None and lots > market.most_lots:
-            return (
+            return Denial(
+                Rule.MAX_POSITION,
                 f"position: {market.symbol} could get {side} by {lots} lots, "
-                f"{market.most_lots} are allowed"
+                f"{market.most_lots} are allowed",
             )
         most = self._risk.rules.market_value
         if most is None:
@@ -290,13 +324,16 @@ class OrderJudge:
             return _no_price(market)
         value = after.short_value if is_ask else after.long_value
         if value > most:
-            return (
+            return Denial(
+                Rule.MAX_POSITION_NOTIONAL,
                 f"notional: {market.symbol} could get {side} by {_usdc(value)} USDC, "
-                f"{_usdc(most)} are allowed"
+                f"{_usdc(most)} are allowed",
             )
         return None
 
-    def _past_total(self, index: int, before: Reach | None, after: Reach) -> str | None:
+    def _past_total(
+        self, index: int, before: Reach | None, after: Reach
+    ) -> Denial | None:
         most = self._risk.rules.total_value
         if most is None or (before is not None and after.value <= before.value):
             return None
@@ -309,22 +346,26 @@ class OrderJudge:
             if other != index:
                 total += self._risk.reach(other).value
         if total > most:
-            return (
+            return Denial(
+                Rule.MAX_TOTAL_NOTIONAL,
                 f"notional: all markets could get to {_usdc(total)} USDC, "
-                f"{_usdc(most)} are allowed"
+                f"{_usdc(most)} are allowed",
             )
         return None
 
-    def _too_much_exit(self, orders: Sequence[LiveOrder], after: Reach) -> str | None:
+    def _too_much_exit(
+        self, orders: Sequence[LiveOrder], after: Reach
+    ) -> Denial | None:
         """Return which reduce-only order is larger than what it could close."""
         if not self._risk.rules.needs_exits:
             return None
         for order in orders:
             most = max(0, after.high if order.is_ask else -after.low)
             if order.reduce_only and order.remaining > most:
-                return (
+                return Denial(
+                    Rule.REQUIRE_EXITS,
                     f"reduce_only: {order.remaining} lots, but the position is at most "
-                    f"{most}"
+                    f"{most}",
                 )
         return None
 
@@ -339,8 +380,9 @@ def _has_any(exposure: MarketExposure) -> bool:
     return bool(exposure.orders) or exposure.bounds != (0, 0)
 
 
-def _no_price(market: RiskMarket) -> str:
-    return f"no price of {market.symbol} is known, so that nothing can be valued"
+def _no_price(market: RiskMarket) -> Denial:
+    words = f"no price of {market.symbol} is known, so that nothing can be valued"
+    return Denial(Rule.UNKNOWN_PRICE, words)
 
 
 def _usdc(amount: int) -> str:

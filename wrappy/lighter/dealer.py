@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wrappy._core.order_states import OrderEvent
 from wrappy._core.scaling import PriceRounding
-from wrappy.errors import InvalidOrderError, RiskDeniedError
+from wrappy.errors import InvalidOrderError, RiskDeniedError, RiskRule
 from wrappy.lighter.results import BatchResult, OrderResult
 from wrappy.lighter.sending.flushing import require_no_batch
 from wrappy.lighter.trading.arguments import (
@@ -162,7 +162,7 @@ class LighterDealer(OrderGroups):
                 and record
                 and record.ended_by is OrderEvent.DISCARDED
             ):
-                raise RiskDeniedError(record.reason)
+                raise RiskDeniedError(record.reason, rule=RiskRule.STOPPED)
             if record is not None and record.tx_hash is not None:
                 result["tx_hash"] = record.tx_hash
         return result

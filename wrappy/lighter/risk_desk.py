@@ -29,6 +29,7 @@ from wrappy.protocol.intents import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from wrappy._core.judging import Denial
     from wrappy._core.orders import OrderRecord
     from wrappy.lighter.results import OrderDict
     from wrappy.lighter.trading.controls import AccountControls
@@ -96,7 +97,7 @@ class Seat:
         """
         why = self._desk.refusal(self, intent)
         if why is not None:
-            raise RiskDeniedError(why)
+            raise RiskDeniedError(why.words, rule=why.rule)
 
     def stops(self, intent: Intent) -> str | None:
         """Return why an intent that was let in must not leave now, None if it may."""
@@ -208,7 +209,7 @@ class RiskDesk:
         """Work the state out anew; return whether it is another one."""
         return self.risk.look(self._clock(), self._unix_s())
 
-    def refusal(self, seat: Seat, intent: Intent) -> str | None:
+    def refusal(self, seat: Seat, intent: Intent) -> Denial | None:
         """Return why an intent may not be queued, None if it may."""
         if isinstance(intent, (CancelOrder, CancelAllOrders)):
             return None
@@ -249,7 +250,7 @@ class RiskDesk:
                 for order in _orders_in(intent)
             ]
             return self.judge.stop_reason(market, [live[k] for k in keys if k in live])
-        return self.judge.halted()
+        return self.judge.halt_reason()
 
     def _bring_up_to_date(self, seat: Seat) -> None:
         self._refresh(self.risk.markets[seat.market.market_id])

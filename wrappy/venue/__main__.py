@@ -11,12 +11,13 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from wrappy.errors import ConfigError
 from wrappy.protocol.tiers import TIERS
 from wrappy.venue.fault_rules import read_storm
 from wrappy.venue.market_life import tape_symbols
+from wrappy.venue.one_line import BAD_ARGUMENTS, OneLineParser
 from wrappy.venue.record import main as record
 from wrappy.venue.replay import main as replay
 from wrappy.venue.server import LOOPBACK, Venue, described
@@ -29,14 +30,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("wrappy.venue")
 
-BAD_ARGUMENTS = 2
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FEWEST_ACCOUNTS = 2
 SETTING_OF = {"accounts": "account_count", "limits": "enforce_limits"}
 """Settings that have a name of their own on the command line."""
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(OneLineParser):
     def parse_known_args(  # type: ignore[override]
         self,
         args: Sequence[str] | None = None,
@@ -50,10 +50,6 @@ class _Parser(argparse.ArgumentParser):
         given = (name for name, value in vars(said).items() if value is not None)
         found.said = frozenset(given)
         return found, rest
-
-    def error(self, message: str) -> NoReturn:
-        # One line, so that whoever starts this as a process can log it whole.
-        self.exit(BAD_ARGUMENTS, f"{self.prog}: {message}\n")
 
 
 def parser() -> argparse.ArgumentParser:

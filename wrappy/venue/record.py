@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import ipaddress
@@ -19,10 +18,12 @@ import aiohttp
 from wrappy.errors import ConfigError, ProtocolError, UnknownMarketError
 from wrappy.protocol.markets import find_market, markets_from_details
 from wrappy.venue.clocks import WallClock
+from wrappy.venue.one_line import BAD_ARGUMENTS, OneLineParser
 from wrappy.venue.recorder import Recorder
 from wrappy.venue.recording import RecordingWriter
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from wrappy.model import Market
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("wrappy.venue")
 
-BAD_ARGUMENTS: Final = 2
 LARGEST_FRAME: Final = 32 * 1024 * 1024
 _PROGRAM: Final = "python -m wrappy.venue record"
 _PING_EVERY_S: Final = 30.0
@@ -302,7 +302,7 @@ async def record(
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
-    found = argparse.ArgumentParser(
+    found = OneLineParser(
         prog=_PROGRAM,
         description="Write books and trades of markets to a file that `--tape` plays.",
     )

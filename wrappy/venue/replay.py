@@ -6,7 +6,6 @@ another machine, under another Python, as often as you like.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gzip
 import json
@@ -22,16 +21,17 @@ from wrappy.venue.accounts import make_accounts, open_accounts
 from wrappy.venue.events import Announced, FaultFired, TxRefused
 from wrappy.venue.exchange import Exchange, Refused
 from wrappy.venue.input_log import ACTIONS, FORMAT
+from wrappy.venue.one_line import BAD_ARGUMENTS, OneLineParser
 from wrappy.venue.settings_file import settings_from
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Sequence
     from io import BufferedReader
 
     from wrappy.venue.events import Event
 
 DIFFERENT: Final = 1
-BAD_ARGUMENTS: Final = 2
 _PROGRAM: Final = "python -m wrappy.venue replay"
 _NOTES: Final[dict[str, type[Event]]] = {
     kind.__name__: kind for kind in (Announced, FaultFired, TxRefused)
@@ -175,7 +175,7 @@ def _open(path: Path) -> gzip.GzipFile | BufferedReader:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
-    found = argparse.ArgumentParser(
+    found = OneLineParser(
         prog=_PROGRAM,
         description="Do once more what a saved input log tells, compare the ledgers.",
     )

@@ -8,6 +8,7 @@ from wrappy._core.exposure import LiveOrder, OrderKey
 from wrappy._core.judging import OrderJudge, Wanted
 from wrappy._core.risk import ACCOUNT, LOOP, AccountRisk, RiskMarket, RiskRules
 from wrappy._core.risk_states import TradingState
+from wrappy.errors import RiskRule as Rule
 
 USDC = 1_000_000
 MARK = 100
@@ -21,6 +22,7 @@ class Desk:
         self.risk = AccountRisk(RiskRules(**rules))
         self.judge = OrderJudge(self.risk)
         self.now = 0.0
+        self.rule = None
         for index, symbol in enumerate(("ETH", "BTC")):
             market = RiskMarket(
                 index=index,
@@ -46,7 +48,11 @@ class Desk:
 
     def asks(self, *orders, market=0, near=0):
         wanted = [Wanted(order, near) for order in orders]
-        return self.judge.refusal(market, wanted, self.now)
+        return self.told(self.judge.refusal(market, wanted, self.now))
+
+    def told(self, denial):
+        self.rule = None if denial is None else denial.rule
+        return None if denial is None else denial.words
 
     def enter(self, number, order, market=0):
         key = OrderKey(market, number)
@@ -54,7 +60,9 @@ class Desk:
         return key
 
     def change(self, key, ticks, lots, near=0):
-        return self.judge.change_refusal(key, ticks, lots, self.now, near=near)
+        return self.told(
+            self.judge.change_refusal(key, ticks, lots, self.now, near=near)
+        )
 
 
 def buy(lots, ticks=MARK, **more):
@@ -383,3 +391,57 @@ def test_the_amounts_that_change_nothing_are_those_of_the_limits_that_hold_yet()
 )
 def test_what_the_account_is_worth_matters_where_a_limit_asks_for_it(rules, needs):
     assert RiskRules(**rules).needs_equity is needs
+
+
+def stale(desk):
+    desk.risk.see("ETH", "the book of ETH is not sound", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "happens", "order", "rule"),
+    [
+        ({}, lambda desk: desk.risk.halt("me", "lunch"), buy(1), Rule.HALTED),
+        (
+            {},
+            lambda desk: desk.risk.see(ACCOUNT, "the stream is not up", 0.0),
+            buy(1),
+            Rule.REDUCING,
+        ),
+        ({}, stale, buy(1), Rule.STALE_DATA),
+        ({"most_lots": 5}, None, buy(6), Rule.MAX_POSITION),
+        ({"market_value": 100 * USDC}, None, buy(2), Rule.MAX_POSITION_NOTIONAL),
+        ({"total_value": 100 * USDC}, None, buy(2), Rule.MAX_TOTAL_NOTIONAL),
+        ({"order_value": 100 * USDC}, None, buy(2), Rule.MAX_ORDER_NOTIONAL),
+        ({"order_value": 1, "mark": None}, None, buy(2), Rule.UNKNOWN_PRICE),
+        ({"open_orders": 0}, None, buy(1), Rule.MAX_OPEN_ORDERS),
+        ({"market_orders": 0}, None, buy(1), Rule.MAX_OPEN_ORDERS_PER_SYMBOL),
+        ({"per_second": 0}, None, buy(1), Rule.MAX_ORDERS_PER_SECOND),
+        ({"per_minute": 0}, None, buy(1), Rule.MAX_ORDERS_PER_MINUTE),
+        ({"band": 1}, None, buy(1, ticks=90), Rule.PRICE_BAND),
+        ({"needs_exits": True}, None, sell(1, reduce_only=True), Rule.REQUIRE_EXITS),
+    ],
+    ids=lambda value: value.value if isinstance(value, Rule) else "",
+)
+def test_a_denial_names_its_rule(limits, happens, order, rule):
+    desk = Desk(**limits)
+    if happens is not None:
+        happens(desk)
+        desk.look()
+    assert desk.asks(order) == desk.judge.last_denial
+    assert desk.rule is rule
+
+
+def test_a_change_of_an_unheard_order_and_an_unknown_position_name_their_rules():
+    desk = Desk(most_lots=5)
+    assert "not known to be live" in desk.change(OrderKey(0, 9), 100, 1)
+    assert desk.rule is Rule.UNKNOWN_ORDER
+    desk.risk.book.market(0).told = desk.risk.book.market(0).implied = None
+    assert "not known yet" in desk.asks(buy(1))
+    assert desk.rule is Rule.UNKNOWN_POSITION
+
+
+def test_states_pass_and_limits_stay():
+    passing = {rule for rule in Rule if rule.is_passing}
+    assert {Rule.HALTED, Rule.REDUCING, Rule.STALE_DATA} <= passing
+    assert not passing & {rule for rule in Rule if rule.value.startswith("max_")}
+    assert not passing & {Rule.TIER, Rule.PRICE_BAND, Rule.OTHER}

@@ -11,6 +11,7 @@ import pytest
 from wrappy.errors import RiskDeniedError
 from wrappy.model import Candle
 from wrappy.runner.backtest import BacktestSettings, CandleData, run_backtest
+from wrappy.runner.history.values import resolution_name
 from wrappy.runner.risk import RiskLimits
 from wrappy.runner.strategy import Strategy, go_to_position
 
@@ -213,3 +214,47 @@ def test_a_position_is_without_exits_since_they_went_and_not_since_the_next_orde
     run_backtest(lambda: strategy, candles([3_000] * 20), settings)
     assert list(strategy.denied) == [10]
     assert "without a reduce-only exit" in strategy.denied[10]
+
+
+@pytest.mark.parametrize("length_ms", [5 * MINUTE_MS, 60 * MINUTE_MS, 7 * 86_400_000])
+def test_silence_within_a_candle_is_none_and_that_is_told(length_ms):
+    rows = candles([3_000 + at % 7 for at in range(30)], length_ms=length_ms).rows
+    data = CandleData("ETH", resolution_name(length_ms), rows)
+    limits = RiskLimits(max_trades_age_s=30)
+    run, strategy = played(data, limits, [(5, 1), (20, 0)])
+    assert strategy.denied == {}
+    assert len(run.fills) == 2
+    words = [one for one in run.results.warnings if "max_trades_age_s: 30 s" in one]
+    assert len(words) == 1
+    assert f"a candle of {data.resolution}" in words[0]
+
+
+def test_a_limit_that_candles_can_tell_is_judged_as_given():
+    data = candles([3_000 + at % 7 for at in range(30)])
+    run, _ = played(data, RiskLimits(max_trades_age_s=60), [(5, 1)])
+    assert not any("max_trades_age_s" in one for one in run.results.warnings)
+
+
+class Late(Strategy[Plan]):
+    """Buys some time after the last candle."""
+
+    async def run(self, ctx):
+        self.denied = ""
+        async for _ in ctx.candles("5m"):
+            await ctx.sleep(1_000)
+            try:
+                await go_to_position(ctx, Decimal(1))
+            except RiskDeniedError as error:
+                self.denied = str(error)
+            return
+
+
+def test_a_hole_in_coarse_candles_denies_orders_all_the_same():
+    rows = candles([3_000 + at % 7 for at in range(9)], length_ms=5 * MINUTE_MS).rows
+    data = CandleData("ETH", "5m", [rows[0], rows[-1]])
+    strategy = Late(Plan())
+    settings = BacktestSettings(limits=RiskLimits(max_trades_age_s=30))
+    run = run_backtest(lambda: strategy, data, settings)
+    assert run.crashed is None
+    assert "no trade in ETH for 300 s" in strategy.denied
+    assert not run.fills

@@ -598,3 +598,16 @@ def test_a_guard_is_started_once_and_before_it_is_used():
         await fresh.aclose()
 
     play(scenario)
+
+
+def test_a_start_warns_of_nothing(caplog):
+    async def scenario(place):
+        await place.guarded()
+        await asyncio.sleep(2)
+        assert place.guard.state is TradingState.ACTIVE
+
+    with caplog.at_level("INFO", logger="wrappy.risk"):
+        play(scenario)
+    told = [record for record in caplog.records if record.name == "wrappy.risk"]
+    assert "positions are not known yet" in told[0].getMessage()
+    assert {record.levelname for record in told} == {"INFO"}

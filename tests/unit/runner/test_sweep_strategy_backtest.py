@@ -11,8 +11,10 @@ import pytest
 from wrappy.errors import ConfigError, UsageError
 from wrappy.model import Candle
 from wrappy.runner.backtest import BacktestSettings, CandleData
+from wrappy.runner.history.values import ResolutionError
 from wrappy.runner.strategy.strategy import Strategy
 from wrappy.runner.sweep import Space, StrategyBacktest, ThisProcess, sweep
+from wrappy.runner.sweep.rehearsal import rehearse
 
 MINUTE_MS = 60_000
 BEGIN_MS = 1_767_225_600_000
@@ -87,3 +89,25 @@ def test_a_sweep_runs_the_strategy_with_each_set_of_parameters(run):
 def test_a_crash_is_no_result(run):
     with pytest.raises(UsageError, match=r"the strategy crashed: .*no such luck"):
         run(Parameters(crashes=True))
+
+
+def coarse(symbol, skip=0):
+    length_ms = 5 * MINUTE_MS
+    made = [
+        dataclasses.replace(row, start_ms=BEGIN_MS + at * length_ms)
+        for at, row in enumerate(rows(40))
+    ]
+    return CandleData(symbol, "5m", made[skip:])
+
+
+@pytest.mark.parametrize("skip", [0, 20])
+def test_candles_that_cannot_be_made_are_found_by_a_few_of_them(skip):
+    data = (coarse("ETH"), coarse("BTC", skip))
+    run = StrategyBacktest(strategy=Patient, data=data)
+    with pytest.raises(ResolutionError, match="1m candles cannot be made") as caught:
+        rehearse(run, Space(Parameters, {"after": [1, 2]}))
+    assert (caught.value.asked, caught.value.recorded) == ("1m", "5m")
+
+
+def test_a_crash_is_the_business_of_the_trials(run):
+    rehearse(run, Space(Parameters, {"crashes": [True, False]}))

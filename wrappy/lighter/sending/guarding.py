@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from wrappy.errors import RiskDeniedError
+from wrappy.errors import RiskDeniedError, RiskRule
 from wrappy.protocol.intents import CancelAllOrders, CancelOrder
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class CancelsOnly:
         """
         why = self.stops(intent)
         if why is not None:
-            raise RiskDeniedError(why)
+            raise RiskDeniedError(why, rule=RiskRule.ENDED)
 
     def stops(self, intent: Intent) -> str | None:
         """Return why an intent must not leave, None for a cancel."""

@@ -14,6 +14,7 @@ from wrappy.errors import (
     InvalidOrderError,
     ProtocolError,
     RiskDeniedError,
+    RiskRule,
     TransportError,
     UsageError,
     VenueError,
@@ -41,12 +42,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from wrappy._core.orders import OrderTable
-    from wrappy.lighter.results import (
-        BalanceResult,
-        Fill,
-        OrderDict,
-        OrderReport,
-    )
+    from wrappy.lighter.results import BalanceResult, Fill, OrderDict, OrderReport
     from wrappy.lighter.trading.assembly import DealerParts
     from wrappy.lighter.trading.prices import PriceSource
     from wrappy.model import Market, Position, Receipt
@@ -435,11 +431,11 @@ class AccountSession:
             try:
                 await self._parts.sweep.look()
             except (VenueError, TransportError, ProtocolError) as error:
-                raise RiskDeniedError(why) from error
+                raise RiskDeniedError(why, rule=RiskRule.TIER) from error
             self._require_open()
             why = self._outbox.refusal(intents)
         if why is not None:
-            raise RiskDeniedError(why)
+            raise RiskDeniedError(why, rule=RiskRule.TIER)
 
     def _tell_foreign_nonce(self, count: int) -> None:
         if self.on_foreign_nonce is not None:

@@ -205,7 +205,8 @@ class _Backtest:
             watches_risk=False,
             simulation=account,
         )
-        guard = None if settings.limits is None else AccountGuard(settings.limits)
+        limits = self._play.limits()
+        guard = None if limits is None else AccountGuard(limits)
         engine = TradingEngine(
             world, guard=guard, stop_timeout_s=settings.stop_timeout_s
         )
@@ -251,9 +252,10 @@ class _Backtest:
             ),
             baselines=self._baselines(exchange),
         )
+        warnings = (*results.warnings, *self._loosened())
         if crashed is not None:
-            told = f"the strategy crashed: {crashed!r}"
-            results = replace(results, warnings=(told, *results.warnings))
+            warnings = (f"the strategy crashed: {crashed!r}", *warnings)
+        results = replace(results, warnings=warnings)
         return BacktestRun(
             results=results,
             fills=tuple(collector.fills),
@@ -263,6 +265,19 @@ class _Backtest:
             crashed=crashed,
             data=self._play.data,
         )
+
+    def _loosened(self) -> tuple[str, ...]:
+        """Return which limit could not be judged as it was given, in words."""
+        given, kept = self._settings.limits, self._play.limits()
+        if given is None or kept is None or given == kept:
+            return ()
+        length = self._play.data[0].resolution
+        told = (
+            f"max_trades_age_s: {given.max_trades_age_s} s is less than a candle of "
+            f"{length}, within which nobody knows of trades: only longer silences than "
+            "a candle denied orders"
+        )
+        return (told,)
 
     def _baselines(self, exchange: InProcessExchange) -> tuple[Baseline, ...]:
         settings = self._settings

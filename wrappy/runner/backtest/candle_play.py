@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from dataclasses import replace
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from wrappy.errors import ConfigError
 from wrappy.runner.backtest.path_prices import PathPrices
 from wrappy.runner.history.values import resolution_ms
+from wrappy.runner.risk.limits import MOST_SECONDS
 from wrappy.runner.worlds.tape_candles import TapeCandles
 from wrappy.venue.bundled import market_named
 from wrappy.venue.candle_flow import CandleFlow
@@ -17,13 +20,13 @@ from wrappy.venue.flow import MergedFlow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from decimal import Decimal
 
     from wrappy.lighter.dealer import LighterDealer
     from wrappy.lighter.environment import Environment
     from wrappy.lighter.ws import WsInfo
     from wrappy.runner.backtest.data import CandleData
     from wrappy.runner.backtest.settings import BacktestSettings
+    from wrappy.runner.risk.limits import RiskLimits
     from wrappy.runner.worlds.candle_source import CandleSource
     from wrappy.venue.settings import VenueSettings
 
@@ -89,6 +92,22 @@ class CandlePlay:
         yield tape.rows[begin].start_ms, tape.rows[begin].open
         for row in islice(tape.rows, begin, None):
             yield row.start_ms + length, row.close
+
+    def limits(self) -> RiskLimits | None:
+        """Return what the risk guard allows, of what candles can tell.
+
+        Within a candle nobody knows when there was a trade: a shorter silence than
+        one of them cannot be judged, and is none.
+        """
+        given = self._settings.limits
+        if given is None or given.max_trades_age_s is None:
+            return given
+        candle_s = Decimal(resolution_ms(self.data[0].resolution)) / 1_000
+        if given.max_trades_age_s >= candle_s:
+            return given
+        # Longer ones than the longest limit are never without a trade.
+        least = candle_s if candle_s <= MOST_SECONDS else None
+        return replace(given, max_trades_age_s=least)
 
     def models(self) -> dict[str, str]:
         """Return the assumptions in words."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from wrappy.lighter.ws import WsInfo
     from wrappy.runner.backtest.data import CandleData
     from wrappy.runner.backtest.tape_data import TapeData
+    from wrappy.runner.risk.limits import RiskLimits
     from wrappy.runner.worlds.candle_source import CandleSource
     from wrappy.venue.flow import PassesBars
     from wrappy.venue.settings import VenueSettings
@@ -64,6 +65,10 @@ class Play(Protocol):
 
     def prices(self, symbol: str) -> Iterator[tuple[int, Decimal]]:
         """Yield a market's prices with their times in unix milliseconds."""
+        ...
+
+    def limits(self) -> RiskLimits | None:
+        """Return what the risk guard allows here; None for no guard."""
         ...
 
     def models(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wrappy.runner.backtest.settings import BacktestSettings
     from wrappy.runner.backtest.tape_data import TapeData
     from wrappy.runner.backtest.tape_part import TapePart
+    from wrappy.runner.risk.limits import RiskLimits
     from wrappy.runner.worlds.candle_source import CandleSource
     from wrappy.venue.events import FlowAction
     from wrappy.venue.flow import Flow
@@ -97,6 +98,10 @@ class TapePlay:
         market, read = tape.market, tape.read
         for at_us, mid in zip(read.mid_us, read.mids, strict=True):
             yield at_us // 1_000, market.price(mid)
+
+    def limits(self) -> RiskLimits | None:
+        """Return what the risk guard allows: a tape has every trade."""
+        return self._settings.limits
 
     def models(self) -> dict[str, str]:
         """Return the assumptions in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from wrappy.errors import ConfigError
@@ -17,7 +18,7 @@ from wrappy.runner.cli.overrides import overrides
 from wrappy.runner.cli.recorded import Recorded, assumed, check_folders
 from wrappy.runner.cli.stop_signals import ended_at_once
 from wrappy.runner.command import FAILED
-from wrappy.runner.performance.summary import summary_text
+from wrappy.runner.performance.summary import COLUMNS, summary_text
 from wrappy.runner.results_page import LookAhead, MarketTape, write_results_page
 from wrappy.runner.settings.reading import read_settings
 from wrappy.venue.bundled import market_named
@@ -167,7 +168,9 @@ def _tested(
     if isinstance(run.crashed, ConfigError) and not run.fills:
         # What it was told cannot be, as it found out on these data.
         raise ConfigError(f"{name}: {run.crashed}") from run.crashed
-    sys.stdout.write(summary_text(run.results, formulas=formulas))
+    columns = get_terminal_size((COLUMNS, 24)).columns
+    told = summary_text(run.results, formulas=formulas, columns=columns)
+    sys.stdout.write(told)
     sys.stdout.write(f"Ledger hash: {run.ledger_hash}\n")
     sys.stdout.flush()
     if run.crashed is not None:

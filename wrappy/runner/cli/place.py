@@ -112,13 +112,23 @@ def facts_of(settings: BotSettings, world: World, symbols: Sequence[str]) -> Bot
 
 
 def secrets_of(settings: BotSettings) -> set[str]:
-    """Return the keys and tokens that a bot may hold, to keep them out of its log."""
+    """Return the keys and tokens that a bot may hold, to keep them out of its log.
+
+    Files are read where the bot needs them: an exchange in this process has accounts
+    of its own.
+
+    Raises:
+        ConfigError: a file that is needed cannot be used.
+    """
     said = read_environment()
     names = ("api_key_private_key", "l1_private_key", "auth_token")
     found = {said[name] for name in names if name in said}
-    for name in (settings.network.key_file, settings.network.spare_key_file):
-        if name is not None:
-            keys = read_key_file(settings.place(name)).api_keys
+    if _ends_with_us(settings):
+        return found
+    spare = settings.network.spare_key_file
+    for file in (_key_file(settings), None if spare is None else settings.place(spare)):
+        if file is not None:
+            keys = read_key_file(file).api_keys
             found |= {key.api_key_private_key for key in keys}
     return found
 

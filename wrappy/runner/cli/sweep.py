@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from wrappy.errors import ConfigError
@@ -15,7 +16,9 @@ from wrappy.runner.cli.log_output import BriefLog
 from wrappy.runner.cli.overrides import named_texts, overrides
 from wrappy.runner.cli.recorded import DAY_MS, Recorded, assumed, check_folders
 from wrappy.runner.command import FAILED
+from wrappy.runner.history.values import ResolutionError
 from wrappy.runner.performance.recorder import PerformanceRecorder
+from wrappy.runner.performance.summary import COLUMNS, fitted, span
 from wrappy.runner.results_page import write_sweep_page
 from wrappy.runner.settings.reading import read_settings
 from wrappy.runner.strategy.parameters import written
@@ -31,6 +34,7 @@ from wrappy.runner.sweep import (
     walk_forward,
 )
 from wrappy.runner.sweep import sweep as try_all
+from wrappy.runner.sweep.rehearsal import rehearse
 from wrappy.runner.sweep.sweep import OBJECTIVE
 
 if TYPE_CHECKING:
@@ -44,6 +48,11 @@ CHOSEN_ON: Final = 2
 """Parts of the data that a choice is made on, for each part it is looked at on."""
 
 MINUTE_MS: Final = 60_000
+
+BY_THE_YEAR: Final = ("returns.cagr", "returns.calmar")
+"""Figures that a window of less than two days has none of."""
+
+_CAPITAL: Final = 10**9
 
 FEW_DAYS: Final = 30
 """Days out of sample below which their figures are chance."""
@@ -132,6 +141,7 @@ def sweep(
     check_folders(store, report)
     run = backtest_of(type(made), recorded.read(made.symbols), models)
     windows = () if split is None else _windows(run, split)
+    _check_length(objective, run, windows)
     arguments: dict[str, Any] = {
         "method": method,
         "trials": trials,
@@ -149,6 +159,7 @@ def sweep(
         stack.enter_context(BriefLog()).be_silent()
         arguments["progress"] = stack.enter_context(RichProgress())
         try:
+            _check_candles(run, space)
             swept = try_all(run, space, **arguments)
             if windows:
                 walked = walk_forward(run, space, windows, **arguments)
@@ -159,7 +170,9 @@ def sweep(
                 "stopped; nothing is kept: with --store FILE the same command would "
                 "go on from here"
             ) from stopped
-    sys.stdout.write(_told(swept, walked))
+    told = _told(swept, walked).splitlines()
+    columns = get_terminal_size((COLUMNS, 24)).columns
+    sys.stdout.writelines(f"{line}\n" for line in fitted(told, columns))
     if report is not None:
         try:
             write_sweep_page(report, swept, walked=walked)
@@ -204,6 +217,52 @@ def _check_objective(name: str) -> None:
         raise ConfigError(
             f"--objective: {name!r} is no figure; choose one of {', '.join(numbers)}"
         )
+
+
+def _check_candles(run: StrategyBacktest[Any], space: Space[Any]) -> None:
+    """Refuse candles that the data cannot make before every trial finds out."""
+    try:
+        rehearse(run, space)
+    except ResolutionError as error:
+        if any(error.asked in axis.options for axis in space.axes):
+            raise ConfigError(
+                f"--over: {error.asked} candles cannot be made of the data's "
+                f"{error.recorded} ones; try {error.recorded} and multiples of it only"
+            ) from error
+        raise
+
+
+def _check_length(
+    objective: str, run: StrategyBacktest[Any], windows: tuple[Window, ...]
+) -> None:
+    """Refuse a figure of returns that what is chosen on is too short for."""
+    begins = [_begin_ms(one, run.settings.warm_up) for one in run.data]
+    begin_ms, end_ms = max(begins), max(one.end_ms for one in run.data)
+    looked_at = [("the data", begin_ms, end_ms, "take more of it")]
+    for one in windows[:1]:
+        begin, middle, end = one.train_begin_ms, one.test_begin_ms, one.test_end_ms
+        fix = "take more of the data or fewer splits"
+        looked_at.append(("what --split chooses on", begin, middle, fix))
+        if objective in BY_THE_YEAR:
+            looked_at.append(("what --split looks at", middle, end, fix))
+    for what, begin, end, fix in looked_at:
+        if _is_empty(objective, begin, end):
+            raise ConfigError(
+                f"--objective: {what} is {span((end - begin) / 1_000)} long, too short "
+                f"for {objective}; {fix}, or look for returns.total"
+            )
+
+
+def _is_empty(objective: str, begin_ms: int, end_ms: int) -> bool:
+    """Whether a figure of returns is none even where equity goes up and down."""
+    if not objective.startswith("returns."):
+        return False
+    recorder = PerformanceRecorder(start_ms=begin_ms, capital=_CAPITAL)
+    midnights = range((begin_ms // DAY_MS + 1) * DAY_MS, end_ms + 1, DAY_MS)
+    for number, at_ms in enumerate(midnights):
+        recorder.sample(at_ms, _CAPITAL + (-1) ** number * (number + 1), 0)
+    recorder.sample(end_ms, _CAPITAL - 1, 0)
+    return recorder.finish(end_ms).figure(objective) is None
 
 
 def _windows(run: StrategyBacktest[Any], split: int) -> tuple[Window, ...]:

@@ -166,7 +166,8 @@ def places(
                 f"no column for {field}",
                 source=source,
                 line=1,
-                fix=f"name it with columns=; the first row is {', '.join(first_row)}",
+                fix=f"call its column {field}, or name it with columns=; the first row "
+                f"is {', '.join(first_row)}",
             )
     return found, has_heading
 

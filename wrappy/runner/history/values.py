@@ -60,6 +60,23 @@ class HistoryError(ConfigError):
         self.fix = fix
 
 
+class ResolutionError(ConfigError):
+    """Candles were asked for that cannot be made of the recorded ones.
+
+    Attributes:
+        asked: their resolution.
+        recorded: that of the data.
+    """
+
+    def __init__(self, asked: str, recorded: str) -> None:
+        super().__init__(
+            f"resolution: {asked} candles cannot be made of the data's {recorded} "
+            f"ones; ask for {recorded} or a multiple of it: --set resolution={recorded}"
+        )
+        self.asked = asked
+        self.recorded = recorded
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A stretch of time without candles.

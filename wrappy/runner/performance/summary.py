@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from wrappy.runner.performance.formulas import FORMULAS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from decimal import Decimal
 
     from wrappy.runner.performance.results import Baseline, Results
 
 WIDTH: Final = 40
+COLUMNS: Final = 88
+"""Where sentences are broken unless told otherwise."""
+
 _LABEL: Final = 20
 UNDEFINED: Final = "-"
 """Stands where a figure has no value."""
 
 
-def summary_text(results: Results, *, formulas: bool = True) -> str:
+def summary_text(
+    results: Results, *, formulas: bool = True, columns: int = COLUMNS
+) -> str:
     """Return a run's summary, a line a figure.
 
     Args:
         results: what the run came to.
         formulas: whether each ratio's definition stands beside it.
+        columns: where sentences are broken.
     """
     rule = "=" * WIDTH
     parts = [
@@ -39,8 +47,38 @@ def summary_text(results: Results, *, formulas: bool = True) -> str:
         parts += [["Instead:"], [_baseline_line(one) for one in results.baselines]]
         parts.append([rule])
     if results.warnings:
-        parts += [["Mind:"], [f"  {words}" for words in results.warnings], [rule]]
+        parts += [["Mind:"], _warnings(results, columns), [rule]]
     return "\n".join(line for part in parts for line in part) + "\n"
+
+
+def fitted(lines: Iterable[str], columns: int = COLUMNS) -> list[str]:
+    """Return lines of which none is wider than a terminal, where words allow it.
+
+    What goes on in the next line stands deeper than its beginning.
+
+    Args:
+        lines: sentences, and whatever is short enough anyway.
+        columns: of the terminal; it is taken to have 40 at least.
+    """
+    width, found = max(columns, WIDTH), []
+    for line in lines:
+        if len(line) <= width:
+            found.append(line)
+            continue
+        indent = line[: len(line) - len(line.lstrip())]
+        found += wrap(
+            line.strip(),
+            width,
+            initial_indent=indent,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return found
+
+
+def _warnings(results: Results, columns: int) -> list[str]:
+    return fitted((f"  {words}" for words in results.warnings), columns)
 
 
 def _is_backtest(results: Results) -> bool:

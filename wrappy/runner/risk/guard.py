@@ -341,7 +341,8 @@ class AccountGuard:
             self._changed(desk.risk.log.transitions[-1])
 
     def _changed(self, transition: Transition) -> None:
-        level = _LEVELS[transition.state]
+        is_idle = transition.state is TradingState.REDUCING and not self._seats
+        level = logging.INFO if is_idle else _LEVELS[transition.state]
         words = transition.reason or "all is well"
         logger.log(level, "%s: %s", transition.state.value, words)
         if transition.state is TradingState.HALTED:

@@ -8,8 +8,8 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wrappy.errors import ConfigError, UsageError
-from wrappy.runner.history.values import resolution_ms
+from wrappy.errors import UsageError
+from wrappy.runner.history.values import ResolutionError, resolution_ms
 from wrappy.runner.indicators.resample import Resampler
 from wrappy.runner.virtual_time import VirtualLoop
 
@@ -96,11 +96,7 @@ class TapeCandles:
 
     def _check(self, resolution: str) -> None:
         if resolution_ms(resolution) % self._length:
-            raise ConfigError(
-                f"resolution: {resolution} candles cannot be made of the data's "
-                f"{self._resolution} ones; ask for {self._resolution} or a multiple of "
-                f"it: --set resolution={self._resolution}"
-            )
+            raise ResolutionError(resolution, self._resolution)
 
     def _over(self, symbol: str) -> int:
         rows = self._rows.get(symbol)
