@@ -140,6 +140,19 @@ class Grid(Strategy[GridParameters]):
                 self.traded += -filled if order.is_ask else filled
                 ctx.log.info("line %d filled, the centre is %d", line, self.centre)
 
+    def room(self, ctx: Context, side: int) -> int:
+        """Return how many more orders of a side there may be.
+
+        Should all that is on the lines be filled, unheard of or on its way out, no
+        more may be held than `levels` times `size`.
+        """
+        tuned, orders = self.parameters, ctx.dealer().orders
+        resting = sum(
+            order is not None and order.is_ask == (side == SELL)
+            for order in map(orders.get, self.numbers.values())
+        )
+        return int(tuned.levels - side * self.traded / tuned.size) - resting
+
     async def fill_lines(self, ctx: Context, anchor: Decimal) -> None:
         """Put an order on every line that lacks one and is on its side of the market.
 
@@ -151,7 +164,7 @@ class Grid(Strategy[GridParameters]):
         """
         tuned, dealer = self.parameters, ctx.dealer()
         bid, ask = ctx.ws.book().best_bid, ctx.ws.book().best_ask
-        placed = {}
+        new, placed = {}, {BUY: 0, SELL: 0}
         async with dealer.batch():
             for line in range(-tuned.levels, tuned.levels + 1):
                 price = anchor * (1 + line * tuned.step_bps * BPS)
@@ -166,10 +179,11 @@ class Grid(Strategy[GridParameters]):
                 crosses = (side == BUY and ask is not None and price >= ask.price) or (
                     side == SELL and bid is not None and price <= bid.price
                 )
-                if side and not crosses:
+                if side and not crosses and self.room(ctx, side) > placed[side]:
                     sent = await dealer.create_limit_order(
                         price, side * tuned.size, post_only=True
                     )
-                    placed[line] = sent["client_order_index"]
+                    new[line] = sent["client_order_index"]
+                    placed[side] += 1
             # From here on they may exist, whatever comes of the request.
-            self.numbers.update(placed)
+            self.numbers.update(new)
