@@ -17,15 +17,16 @@ Try it:
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from wrappy.errors import BookGapError, ConfigError
-from wrappy.runner.strategy import NOT_NOW, Context, Strategy
+from wrappy.errors import BookGapError, ConfigError, TransportError, VenueError
+from wrappy.runner.strategy import NOT_NOW, Context, OwnCount, Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 BUY, SELL = 1, -1
 BPS = Decimal("0.0001")
@@ -73,9 +74,14 @@ class MarketMaker(Strategy[MarketMakerParameters]):
     async def run(self, ctx: Context) -> None:
         """Look at the book again and again, and move what is worth moving."""
         own: dict[int, int] = {}
+        count = OwnCount(ctx, ctx.symbols[0])
         while True:
             try:
-                wanted = self.quotes(ctx)
+                # Of two words on what is held each side believes the worse one; the
+                # account is asked where they differ.
+                with contextlib.suppress(VenueError, TransportError):
+                    await count.agrees()
+                wanted = self.quotes(ctx, (ctx.position(), count.held))
             except BookGapError as error:
                 # A quote that nobody watches is a gift to whoever knows the price.
                 ctx.log.warning("no prices, no quotes: %s", error)
@@ -89,8 +95,12 @@ class MarketMaker(Strategy[MarketMakerParameters]):
                 ctx.log.warning("quotes were not moved: %s", error)
             await ctx.sleep(self.parameters.every_s)
 
-    def quotes(self, ctx: Context) -> Mapping[int, Decimal]:
+    def quotes(self, ctx: Context, words: Sequence[Decimal]) -> Mapping[int, Decimal]:
         """Return the price to quote on each side; a side is missing where none is.
+
+        Args:
+            ctx: the context.
+            words: what may be held, by everybody who knows.
 
         Raises:
             BookGapError: the book cannot be read now.
@@ -99,15 +109,15 @@ class MarketMaker(Strategy[MarketMakerParameters]):
         bid, ask = ctx.ws.book().best_bid, ctx.ws.book().best_ask
         if bid is None or ask is None:
             return {}
-        held = ctx.position()
+        held = max(words, key=abs)
         middle = (bid.price + ask.price) / 2
         leaning = middle * (1 - tuned.skew_bps * BPS * held / tuned.max_position)
         half = middle * tuned.half_spread_bps * BPS
         found = {}
-        if held + tuned.size <= tuned.max_position:
+        if max(words) + tuned.size <= tuned.max_position:
             # Post-only: at the other side's price it would be canceled at once.
             found[BUY] = min(leaning - half, ask.price - tick)
-        if held - tuned.size >= -tuned.max_position:
+        if min(words) - tuned.size >= -tuned.max_position:
             found[SELL] = max(leaning + half, bid.price + tick)
         return found
 

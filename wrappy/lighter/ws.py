@@ -257,6 +257,15 @@ class WsInfo(Overlay):
         """Frames of the connection so far that made no sense; they were left out."""
         return self._hub.unreadable_frames
 
+    def refresh_account(self) -> None:
+        """Subscribe the account's channels anew: all of them are told from the start.
+
+        For whoever has reason to believe that one has fallen silent. At most once in
+        ten seconds; what is asked for sooner comes then. Until the snapshots are here
+        the overlay is not ready.
+        """
+        self._part.retell_account()
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -112,6 +113,7 @@ def test_trades_are_looked_for_although_the_strategy_reads_none():
 
 
 def test_nothing_gets_old_however_long_nobody_says_a_word(caplog):
+    caplog.set_level(logging.INFO)
     # Candle after candle is told of when it is over: long ago, by then.
     prices = [*range(3_000, 3_050), *range(3_050, 2_950, -1)] * 3
     rows = candles(prices, length_ms=5 * MINUTE_MS).rows

@@ -316,10 +316,10 @@ class StreamHub:
             self._tell_change()
         elif event.kind is EventKind.UNREADABLE:
             self._complaints.error("a frame that makes no sense was left out")
-            self._mistrust()
+            self.retell_account()
 
-    def _mistrust(self) -> None:
-        """Have the account told anew: what nobody can read may have been about it.
+    def retell_account(self) -> None:
+        """Have the account told anew: what nobody has read may have been about it.
 
         A book notices by itself that something is missing; fills and orders do not.
         """

@@ -71,6 +71,10 @@ class Membership:
         self._hub.unsubscribe(channel, self)
         self.on_change()
 
+    def retell_account(self) -> None:
+        """Have everything about the account told anew."""
+        self._hub.retell_account()
+
     async def until_ready(
         self, timeout_s: float | None, channel: str | None = None
     ) -> None:

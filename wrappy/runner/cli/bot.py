@@ -130,6 +130,7 @@ class Bot:
             guard=self._guard,
             state_dir=states,
             stop_timeout_s=settings.engine.stop_timeout_s,
+            audit_s=settings.engine.audit_s,
         )
         for name, strategy in self._strategies:
             engine.add_strategy(strategy, name=name)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from wrappy.errors import ConfigError, UsageError
+from wrappy.lighter.streaming.auditing import AUDIT_S
 from wrappy.runner.engine.saved_state import SavedStates
 from wrappy.runner.engine.strategy_run import RunState, StrategyRun
 
@@ -65,6 +66,8 @@ class TradingEngine:
         guard: stands before every order; None for none.
         state_dir: where strategies' states are kept over a restart; None for nowhere.
         stop_timeout_s: longest wait for orders to be gone at the end, seconds.
+        audit_s: seconds from one comparison of what the streams tell with what the
+            account answers to the next, two requests each; 0 for none.
     """
 
     def __init__(
@@ -74,11 +77,15 @@ class TradingEngine:
         guard: AccountGuard | None = None,
         state_dir: Path | None = None,
         stop_timeout_s: float = STOP_TIMEOUT_S,
+        audit_s: float = AUDIT_S,
     ) -> None:
         if not 0 < stop_timeout_s < float("inf"):
             raise ConfigError(f"stop_timeout_s: {stop_timeout_s!r} is not above 0")
+        if not 0 <= audit_s < float("inf"):
+            raise ConfigError(f"audit_s: {audit_s!r} is below 0; 0 is never")
         self.world = world
         self.guard = guard
+        self._audit_s = audit_s
         self._states = None if state_dir is None else SavedStates(state_dir)
         self._stop_timeout_s = stop_timeout_s
         self._runs: dict[str, StrategyRun] = {}
@@ -138,6 +145,7 @@ class TradingEngine:
             stop_timeout_s=self._stop_timeout_s,
             observers=self._observers,
             claimed=self._claimed,
+            audit_s=self._audit_s,
         )
         self._runs[called] = run
         for symbol, names in self.shared_markets().items():

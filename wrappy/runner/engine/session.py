@@ -16,6 +16,7 @@ from wrappy.errors import UsageError, WrappyError
 from wrappy.lighter.asking.reading import LIVE_STATUSES
 from wrappy.lighter.dealer import LighterDealer
 from wrappy.lighter.sending.guarding import CancelsOnly
+from wrappy.lighter.streaming.auditing import AUDIT_S, Auditor
 from wrappy.lighter.ws import WsInfo
 from wrappy.model import TERMINAL_STATUSES, OrderStatus
 
@@ -82,6 +83,8 @@ class StrategySession:
         guard: stands before every order; None for none.
         claimed: orders of earlier runs that a session has taken already; shared by
             those of one engine, so that each has one owner.
+        audit_s: seconds from one comparison of stream and account to the next; 0 for
+            none.
     """
 
     def __init__(
@@ -90,11 +93,13 @@ class StrategySession:
         strategy: Strategy[object],
         guard: AccountGuard | None,
         claimed: set[int] | None = None,
+        audit_s: float = AUDIT_S,
     ) -> None:
         self.dealers: dict[str, LighterDealer] = {}
         self._world = world
         self._strategy = strategy
         self._guard = guard
+        self._audit_s = audit_s
         self._own: set[int] = set()
         # In the order of their ends.
         self._ended: dict[int, None] = {}
@@ -156,6 +161,10 @@ class StrategySession:
         undo.push_async_callback(self._ws.aclose)
         for dealer in self.dealers.values():
             undo.callback(self._ws.attach(dealer))
+        # A simulation cannot fall silent, and a dry run has nothing to compare.
+        if self._audit_s and world.simulation is None and not world.is_dry:
+            auditor = Auditor(self._ws, self.dealers, every_s=self._audit_s)
+            undo.push_async_callback(auditor.aclose)
         if self._guard is not None:
             for dealer in self.dealers.values():
                 undo.callback(dealer.attach_guard, ENDED)

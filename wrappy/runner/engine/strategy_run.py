@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from wrappy.lighter.streaming.auditing import AUDIT_S
 from wrappy.runner.engine.session import StrategySession
 from wrappy.runner.strategy.context import Context
 
@@ -77,7 +78,7 @@ class StrategyRun:
         states: where `save` goes; None for nowhere.
         stop_timeout_s: longest wait for its orders to be gone.
         observers: hear of it.
-        claimed: as `StrategySession` takes it.
+        claimed, audit_s: as `StrategySession` takes them.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class StrategyRun:
         stop_timeout_s: float,
         observers: Sequence[EngineObserver] = (),
         claimed: set[int] | None = None,
+        audit_s: float = AUDIT_S,
     ) -> None:
         self.name = name
         self.strategy = strategy
@@ -100,7 +102,7 @@ class StrategyRun:
         self.started_s: float | None = None
         self.left = Left(name, ())
         self._ended_as = RunState.STOPPED
-        self.session = StrategySession(world, strategy, guard, claimed)
+        self.session = StrategySession(world, strategy, guard, claimed, audit_s=audit_s)
         self._world = world
         self._states = states
         self._stop_timeout_s = stop_timeout_s

@@ -121,6 +121,8 @@ class EngineSection:
             None takes the settings file's name.
         state_dir: folder of journals, locks and states; `LIGHTER_STATE_DIR` beats it.
         stop_timeout_s: longest wait for orders to be gone at the end.
+        audit_s: seconds from one comparison of what the streams tell with what the
+            account answers to the next, 10 to 3,600; two requests each. 0 for none.
         dead_man_s: the exchange cancels all orders of the account when the bot is
             silent for so long, 300 to 86,400 seconds; 0 leaves that alone.
         unknown_orders: live orders that no journal knows: `refuse` to start, `adopt`
@@ -133,6 +135,7 @@ class EngineSection:
     name: str | None = None
     state_dir: str | None = None
     stop_timeout_s: float = 5.0
+    audit_s: int = 60
     dead_man_s: int = DEAD_MAN_S
     unknown_orders: Literal["refuse", "adopt", "cancel"] = "refuse"
     use_websocket: bool = False
@@ -145,6 +148,8 @@ class EngineSection:
             raise ConfigError(
                 f"stop_timeout_s: {self.stop_timeout_s} is outside 0..600"
             )
+        if self.audit_s:
+            _between("audit_s", self.audit_s, 10, 3_600)
         if self.dead_man_s:
             _between("dead_man_s", self.dead_man_s, 300, 86_400)
         _between("slippage_bps", self.slippage_bps, 0, 10_000)
