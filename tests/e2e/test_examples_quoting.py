@@ -127,6 +127,42 @@ def test_the_market_maker_trades_within_its_limit_and_leaves_no_order():
     }
 
 
+LATE = {"act": "delay", "delay_ms": 30_000}
+NEVER = {"act": "drop"}
+OWN = (
+    "account_all_positions",
+    "account_all_orders",
+    "account_all_trades",
+    "account_all_assets",
+)
+
+
+def muted(channels, rule):
+    """Return what befalls the news of channels; their first word passes."""
+    return [
+        FaultRule(phase="push", path="update/*", channel=channel, **rule)
+        for channel in channels
+    ]
+
+
+@pytest.mark.parametrize(
+    ("channels", "rule"),
+    [(OWN[:1], LATE), (OWN, LATE), (OWN[:1], NEVER), (OWN[1:2], NEVER)],
+    ids=["positions late", "all late", "no positions", "no orders"],
+)
+def test_no_limit_is_passed_while_the_stream_is_late_or_silent(channels, rule):
+    faults = muted(channels, rule)
+    tuned = maker.MarketMakerParameters()
+    seen = played(maker.MarketMaker(tuned), minutes=20, faults=faults)
+    assert seen.trades
+    most = int((tuned.max_position + tuned.size) * LOTS)
+    assert max(map(abs, seen.positions)) <= most
+    tuned = grid.GridParameters()
+    seen = played(grid.Grid(tuned), minutes=20, faults=faults)
+    assert seen.trades
+    assert max(map(abs, seen.positions)) <= int(tuned.levels * tuned.size * LOTS)
+
+
 def test_the_same_seed_is_the_same_run():
     hashes = {played(maker.MarketMaker(), minutes=2).ledger_hash for _ in range(2)}
     assert len(hashes) == 1
