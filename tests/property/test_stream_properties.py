@@ -106,7 +106,7 @@ class Conversation(RuleBasedStateMachine):
         if channel in self.refused:
             token, since = self.refused[channel]
             renewed = private and token != self.token
-            assert renewed or self.now - since >= 2 * FIRST_REFUSAL_PAUSE_S
+            assert renewed or self.now >= since + 2 * FIRST_REFUSAL_PAUSE_S
         self.asked.add(channel)
 
     @invariant()
@@ -192,7 +192,7 @@ class Conversation(RuleBasedStateMachine):
         if self.session.is_dead(now=self.now):
             self.open_connection()
         self.send()
-        assert self.now - self.last_sent < self.session.ping_interval_s
+        assert self.now < self.last_sent + self.session.ping_interval_s
 
     def settle(self):
         """Let the exchange behave well until nothing is under way any more."""

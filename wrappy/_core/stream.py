@@ -187,7 +187,7 @@ class StreamSession:
             wanted.asked_at = now
             in_flight += 1
             frames.append(frame)
-        if not frames and now - self._last_sent >= self.ping_interval_s:
+        if not frames and now >= self._last_sent + self.ping_interval_s:
             frames.append({"type": "ping"})
         if frames:
             self._last_sent = now
@@ -234,10 +234,11 @@ class StreamSession:
         """Whether the connection should be given up."""
         overdue = any(
             wanted.pending_since is not None
-            and now - wanted.pending_since >= self.acknowledge_limit_s
+            and now >= wanted.pending_since + self.acknowledge_limit_s
             for wanted in self._wanted.values()
         )
-        return overdue or now - self._last_received >= self.idle_limit_s
+        # As `deadline` adds it up: a difference may round to less than its limit.
+        return overdue or now >= self._last_received + self.idle_limit_s
 
     def receive(self, message: object, *, now: float) -> list[StreamEvent]:
         """Take one decoded frame; return what the shell should act on."""
@@ -387,7 +388,7 @@ class StreamSession:
         if wanted.live or wanted.leaving or wanted.dropped or now < wanted.not_before:
             return False
         if wanted.refused_at is not None:
-            if now - wanted.refused_at < self._pause_s(wanted):
+            if now < wanted.refused_at + self._pause_s(wanted):
                 return False
             wanted.refused_at = None
         if wanted.asked_at is not None:
