@@ -17,12 +17,13 @@ Try it:
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from wrappy.errors import BookGapError, ConfigError, TransportError, VenueError
+from wrappy.errors import BookGapError, ConfigError
 from wrappy.runner.strategy import NOT_NOW, Context, OwnCount, Strategy
 
 if TYPE_CHECKING:
@@ -73,14 +74,30 @@ class MarketMaker(Strategy[MarketMakerParameters]):
 
     async def run(self, ctx: Context) -> None:
         """Look at the book again and again, and move what is worth moving."""
-        own: dict[int, int] = {}
         count = OwnCount(ctx, ctx.symbols[0])
+        comparing = asyncio.ensure_future(self.compare(ctx, count))
+        try:
+            await self.quote(ctx, count)
+        finally:
+            comparing.cancel()
+            await asyncio.wait([comparing])
+
+    async def compare(self, ctx: Context, count: OwnCount) -> None:
+        """Ask the account what is held where two words on it differ.
+
+        Beside the quotes: they must not wait for an answer.
+        """
+        while True:
+            with contextlib.suppress(*NOT_NOW):
+                await count.agrees()
+            await ctx.sleep(self.parameters.every_s)
+
+    async def quote(self, ctx: Context, count: OwnCount) -> None:
+        """Keep the quotes where they belong."""
+        own: dict[int, int] = {}
         while True:
             try:
-                # Of two words on what is held each side believes the worse one; the
-                # account is asked where they differ.
-                with contextlib.suppress(VenueError, TransportError):
-                    await count.agrees()
+                # Of two words on what is held each side believes the worse one.
                 wanted = self.quotes(ctx, (ctx.position(), count.held))
             except BookGapError as error:
                 # A quote that nobody watches is a gift to whoever knows the price.

@@ -163,6 +163,26 @@ def test_no_limit_is_passed_while_the_stream_is_late_or_silent(channels, rule):
     assert max(map(abs, seen.positions)) <= int(tuned.levels * tuned.size * LOTS)
 
 
+def test_an_account_that_is_slow_to_answer_holds_up_no_quote():
+    class Timed(maker.MarketMaker):
+        """Notes when it looks."""
+
+        at_s: list[float]
+
+        def quotes(self, ctx, words):
+            """Note the moment."""
+            self.at_s.append(ctx.now())
+            return super().quotes(ctx, words)
+
+    strategy = Timed()
+    strategy.at_s = []
+    slow = FaultRule(phase="reply", act="delay", path="/api/v1/account", delay_ms=8_000)
+    seen = played(strategy, minutes=3, faults=[slow, *muted(OWN[:1], LATE)])
+    assert seen.trades
+    gaps = [b - a for a, b in itertools.pairwise(strategy.at_s)]
+    assert max(gaps) < 2 * strategy.parameters.every_s + 1
+
+
 def test_the_same_seed_is_the_same_run():
     hashes = {played(maker.MarketMaker(), minutes=2).ledger_hash for _ in range(2)}
     assert len(hashes) == 1

@@ -21,7 +21,12 @@ from wrappy import (
     VenueUnavailableError,
     WsInfo,
 )
-from wrappy.lighter.link import AGAIN_AFTER_S, AGAIN_WITHIN_S, DETAILS_PATH
+from wrappy.lighter.link import (
+    AGAIN_AFTER_S,
+    AGAIN_WITHIN_S,
+    DETAILS_PATH,
+    MARKETS_FRESH_S,
+)
 from wrappy.runner.virtual_time import run_virtual
 
 LOST = {
@@ -37,15 +42,17 @@ class Losing:
     Args:
         exchange: whose environment is used.
         error: makes what a lost answer raises.
-        lost: numbers of the requests, from 0, or a path.
+        lost: numbers of the requests, from 0, and paths.
         takes_s: seconds until that is noticed.
 
     Attributes:
         asked: paths, in order.
+        lost: as given; it may be changed.
     """
 
     def __init__(self, exchange, error, lost, takes_s=0.0):
         self.asked = []
+        self.lost = lost
         losing = self
 
         class Rest:
@@ -57,7 +64,7 @@ class Losing:
                 number = len(losing.asked)
                 losing.asked.append(path)
                 answer = await self._get(path, params, token=token)
-                if path == lost if isinstance(lost, str) else number in lost:
+                if path in losing.lost or number in losing.lost:
                     await asyncio.sleep(takes_s)
                     raise error()
                 return answer
@@ -157,7 +164,7 @@ def test_where_nobody_is_that_is_told_at_once(tmp_path):
 def test_the_bundled_table_stands_in_only_where_that_is_safe(tmp_path, caplog):
     async def main():
         async with in_process() as exchange:
-            wire = Losing(exchange, LOST["502"], DETAILS_PATH)
+            wire = Losing(exchange, LOST["502"], [DETAILS_PATH])
             config = config_at(exchange, tmp_path)
             with pytest.raises(VenueUnavailableError):
                 await LighterDealer.create(config, environment=wire.environment)
@@ -178,5 +185,29 @@ def test_the_bundled_table_stands_in_only_where_that_is_safe(tmp_path, caplog):
                 assert overlay.market.symbol == "ETH"
             assert caplog.text.count("the bundled table stands in") == 2
             assert wire.asked.count(DETAILS_PATH) == 3 * (1 + len(AGAIN_AFTER_S))
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_once_the_markets_are_known_nobody_waits_for_them(tmp_path, kind, caplog):
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with in_process() as exchange:
+            wire = Losing(exchange, LOST[kind], ())
+            async with await trader_at(
+                exchange, tmp_path, environment=wire.environment
+            ) as trader:
+                await asyncio.sleep(2 * MARKETS_FRESH_S)
+                wire.lost = [DETAILS_PATH]
+                began = loop.time()
+                assert await trader.fetch_my_position("BTC") == 0
+                assert loop.time() - began < 1.0
+                assert "markets: the list stays as it was" in caplog.text
+                wire.lost = ()
+                await asyncio.sleep(2 * MARKETS_FRESH_S)
+                asked = wire.asked.count(DETAILS_PATH)
+                assert await trader.fetch_my_position("BTC") == 0
+                assert wire.asked.count(DETAILS_PATH) == asked + 1
 
     run_virtual(main)

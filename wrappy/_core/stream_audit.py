@@ -36,14 +36,17 @@ class Look(NamedTuple):
         told: open positions by symbol, as the stream has them.
         answered: the same as the account has them.
         gone: orders that live by the stream's word, and not by the account's.
-        unheard: how many orders live by the account's word, of which the stream has
-            never told.
+        unheard: orders that the account has shown, now or at the look before, and of
+            which the stream has never told.
+        moved: positions of which the stream has told since the look before, by symbol;
+            one that is as it was then may have been another in between.
     """
 
     told: Holdings
     answered: Holdings
     gone: frozenset[int]
-    unheard: int
+    unheard: frozenset[int]
+    moved: frozenset[str] = frozenset()
 
 
 class StreamAudit:
@@ -51,6 +54,14 @@ class StreamAudit:
 
     def __init__(self) -> None:
         self._before: Look | None = None
+
+    @property
+    def awaited(self) -> frozenset[int]:
+        """Orders that were unheard of at the look before; those over by now too.
+
+        Where orders live for moments only, the next look meets none of them again.
+        """
+        return frozenset() if self._before is None else self._before.unheard
 
     def forget(self) -> None:
         """Begin anew, as after an outage: what differed then proves nothing now."""
@@ -83,7 +94,7 @@ def _differing(look: Look) -> list[str]:
 
 def _proofs(before: Look, look: Look) -> list[str]:
     """Return what was different both times, in words."""
-    earlier = set(_differing(before))
+    earlier = set(_differing(before)) - look.moved
     words = [
         f"{name}: {look.told.get(name, Decimal(0))} told, "
         f"{look.answered.get(name, Decimal(0))} held"
@@ -92,6 +103,6 @@ def _proofs(before: Look, look: Look) -> list[str]:
     ]
     if gone := before.gone & look.gone:
         words.append(f"{len(gone)} order(s) told to be live are over")
-    if before.unheard and look.unheard:
-        words.append(f"{look.unheard} live order(s) were never told of")
+    if unheard := before.unheard & look.unheard:
+        words.append(f"{len(unheard)} order(s) were never told of")
     return words

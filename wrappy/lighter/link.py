@@ -160,13 +160,23 @@ class ExchangeLink:
         return self._allowances.setdefault(account_index, AccountAllowance())
 
     async def markets(self, rest: RestConnection) -> tuple[Market, ...]:
-        """Return the exchange's markets, asked at most every five minutes."""
+        """Return the exchange's markets, asked at most every five minutes.
+
+        Once they are known, a failure to ask again is no reason to wait or to fail.
+        """
         async with self._asking:
             now = asyncio.get_running_loop().time()
-            if not self._markets or now - self._markets_at > MARKETS_FRESH_S:
+            if not self._markets:
                 details = await self._ask(rest, DETAILS_PATH)
                 self._markets = markets_from_details(details)
                 self._markets_at = now
+            elif now - self._markets_at > MARKETS_FRESH_S:
+                self._markets_at = now
+                await self.pace.wait(DETAILS_PATH)
+                try:
+                    self._markets = markets_from_details(await rest.get(DETAILS_PATH))
+                except (VenueError, TransportError, ProtocolError) as error:
+                    logger.warning("markets: the list stays as it was (%s)", error)
         return self._markets
 
     async def _ask(
