@@ -145,7 +145,7 @@ class Broadcast:
         if wanted.kind.name == "order_book":
             # Everybody gets to the present first: the snapshot's nonce is then the
             # one that the next update begins with.
-            self._flush_book(int(wanted.parameters[0]))
+            self._flush_book(int(wanted.parameters[0]), self._floor.now_us())
         self.subscribers.setdefault(wanted.request_name, []).append(subscriber)
         body = self._snapshots[wanted.kind.name](wanted)
         subscriber.offer(self._frame("subscribed", wanted, body))
@@ -180,22 +180,26 @@ class Broadcast:
         for index, state in self._floor.exchange.markets.items():
             self._sent_nonce[index] = state.book_nonce
 
-    def _frame(self, kind: str, about: Channel, body: dict[str, Any]) -> str:
+    def _frame(
+        self, kind: str, about: Channel, body: dict[str, Any], at_us: int | None = None
+    ) -> str:
         head = {
             "type": f"{kind}/{about.kind.name}",
             "channel": about.reply_name,
-            "timestamp": self._floor.now_us() // 1_000,
+            "timestamp": (self._floor.now_us() if at_us is None else at_us) // 1_000,
         }
         return encode({**body, **head})
 
     def _wanted(self, about: Channel) -> bool:
         return bool(self.subscribers.get(about.request_name))
 
-    def _update(self, about: Channel, body: dict[str, Any]) -> None:
+    def _update(
+        self, about: Channel, body: dict[str, Any], at_us: int | None = None
+    ) -> None:
         audience = self.subscribers.get(about.request_name)
         if not audience:
             return
-        frame = self._frame("update", about, body)
+        frame = self._frame("update", about, body, at_us)
         for subscriber in tuple(audience):
             subscriber.offer(frame)
 
@@ -299,8 +303,10 @@ class Broadcast:
                 self._update(about, self._candles.update(about, since_ms))
 
     def _flush_markets(self) -> None:
+        # One moment for all: what is sent together was looked at together.
+        at_us = self._floor.now_us()
         for index in tuple(self._levels):
-            self._flush_book(index)
+            self._flush_book(index, at_us)
         if not self._restless:
             return
         restless, self._restless = self._restless, set()
@@ -327,7 +333,7 @@ class Broadcast:
             at_us=self._floor.now_us(),
         )
 
-    def _flush_book(self, index: int) -> None:
+    def _flush_book(self, index: int, at_us: int) -> None:
         levels = self._levels.pop(index, None)
         if not levels:
             return
@@ -341,9 +347,9 @@ class Broadcast:
                 levels.items(),
                 begin_nonce=begin_nonce,
                 nonce=state.book_nonce,
-                at_us=self._floor.now_us(),
+                at_us=at_us,
             )
-            self._update(about, body)
+            self._update(about, body, at_us)
 
     def _ticker_frame(self, about: Channel) -> dict[str, Any]:
         state = self._state(int(about.parameters[0]))
