@@ -12,6 +12,7 @@ from examples.hedge.book import Patience, Reading
 from wrappy import (
     LighterDealer,
     OrderDeniedError,
+    ProtocolError,
     SendOutcomeUnknownError,
     SignerError,
     TransportError,
@@ -231,6 +232,6 @@ async def first_positions(post: Post) -> tuple[int, Reading]:
         try:
             # Of all that is asked at a start this comes first: the pair may be open.
             return await post.positions(urgent=True)
-        except (VenueError, TransportError) as error:  # noqa: PERF203 - that is the point
+        except (VenueError, TransportError, ProtocolError) as error:  # noqa: PERF203 - that is the point
             post.tell(f"positions cannot be read yet: {error}")
             await asyncio.sleep(post.strategy.reconcile_s)

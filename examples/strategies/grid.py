@@ -25,8 +25,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from wrappy.errors import (
-    BookGapError,
     ConfigError,
+    ProtocolError,
     RiskDeniedError,
     TransportError,
     VenueError,
@@ -119,7 +119,7 @@ class Grid(Strategy[GridParameters]):
                     told = f"levels: {tuned.levels} on each side do not fit: {error}"
                     raise ConfigError(told) from error
                 ctx.log.warning("not every line has its order: %s", error)
-            except (VenueError, TransportError, BookGapError) as error:
+            except (VenueError, TransportError, ProtocolError) as error:
                 # What has not left is dropped; what may have left is known by its
                 # number, and the next look goes by that.
                 ctx.dealer().drop_queued()
@@ -157,7 +157,7 @@ class Grid(Strategy[GridParameters]):
         """Put an order on every line that lacks one and is on its side of the market.
 
         Raises:
-            BookGapError: the book cannot be read now.
+            ProtocolError: the book, or an answer, cannot be read now.
             RiskDeniedError: there is no place for all of them, or a guard lets none
                 pass now; none is sent.
             VenueError, TransportError: see `flush`.

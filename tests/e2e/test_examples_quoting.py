@@ -183,6 +183,16 @@ def test_an_account_that_is_slow_to_answer_holds_up_no_quote():
     assert max(gaps) < 2 * strategy.parameters.every_s + 1
 
 
+@pytest.mark.parametrize("make", [maker.MarketMaker, grid.Grid])
+def test_an_answer_that_makes_no_sense_is_nothing_to_end_for(make):
+    garbled = FaultRule(
+        phase="reply", path="/api/v1/*", act="garbage", probability=100_000
+    )
+    seen = played(make(), faults=[garbled])
+    assert (seen.report.crashed, seen.state) == ({}, "stopped")
+    assert seen.trades
+
+
 def test_the_same_seed_is_the_same_run():
     hashes = {played(maker.MarketMaker(), minutes=2).ledger_hash for _ in range(2)}
     assert len(hashes) == 1

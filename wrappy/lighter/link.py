@@ -187,7 +187,7 @@ class ExchangeLink:
         *,
         token: str | None = None,
     ) -> dict[str, Any]:
-        """Ask what a start has to know, again if the answer got lost.
+        """Ask what a start has to know, again if the answer got lost or garbled.
 
         Not where no connection was made: nobody may be there at all.
         """
@@ -199,7 +199,7 @@ class ExchangeLink:
                 return await rest.get(path, params, token=token)
             except ConnectError:
                 raise
-            except (TransportError, VenueUnavailableError) as error:
+            except (TransportError, VenueUnavailableError, ProtocolError) as error:
                 if loop.time() > again_until:
                     raise
                 logger.warning("%s; asking again", error)

@@ -238,10 +238,11 @@ class Receipts:
         began = asyncio.get_running_loop().time()
         # Live ones first: an order that ends meanwhile is in the second list.
         rows = await self._account.open_orders(record.market_index)
-        if self._found(coi, rows):
-            return
         queued_at_ms = None if report is None else report.queued_at_ms
-        if not await self._is_nowhere(coi, queued_at_ms) or report is None:
+        is_nowhere = not self._found(coi, rows) and await self._is_nowhere(
+            coi, queued_at_ms
+        )
+        if report is None or not is_nowhere:
             misses.broken()
             return
         misses.missed(began)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from wrappy.errors import BookGapError, RiskDeniedError, TransportError, VenueError
+from wrappy.errors import ProtocolError, RiskDeniedError, TransportError, VenueError
 
-NOT_NOW: Final = (BookGapError, RiskDeniedError, TransportError, VenueError)
-"""A book without prices, a risk guard that says no, no answer, an answer that refuses.
+NOT_NOW: Final = (ProtocolError, RiskDeniedError, TransportError, VenueError)
+"""A book without prices, a risk guard's no, no answer, one that refuses or is garbled.
 
 A strategy that lets them out has crashed: its orders are cancelled, and nobody looks
 after its position. One that runs overnight meets each of them, a guard's no at every

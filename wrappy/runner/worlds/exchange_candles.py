@@ -7,7 +7,12 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from wrappy.errors import StreamClosedError, TransportError, VenueError
+from wrappy.errors import (
+    ProtocolError,
+    StreamClosedError,
+    TransportError,
+    VenueError,
+)
 from wrappy.runner.history.values import resolution_ms
 
 if TYPE_CHECKING:
@@ -95,7 +100,7 @@ class ExchangeCandles:
                     rows = await dealer.fetch_candles(
                         resolution, missed, until_s=now_ms / 1_000
                     )
-                except (TransportError, VenueError) as error:
+                except (TransportError, VenueError, ProtocolError) as error:
                     logger.warning("%s: no candles for now: %s", symbol, error)
                     await asyncio.sleep(AGAIN_S)
                     continue
